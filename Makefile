@@ -1,0 +1,75 @@
+# What a contributor runs. `.ci/run` runs the same targets from a clean checkout.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# The pinned tools are built once, outside of the checkout.
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/muster
+GOLANGCI_LINT_VERSION := v2.15.0
+GOLANGCI_LINT := $(CACHE)/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
+GOVULNCHECK_VERSION := v1.8.0
+GOVULNCHECK := $(CACHE)/govulncheck-$(GOVULNCHECK_VERSION)/govulncheck
+
+# This module and the ones nested in it, as go.work joins them.
+MODULES := $(patsubst %/,%,$(dir $(wildcard go.mod */go.mod)))
+EVERY_PACKAGE := $(patsubst %,./%/...,$(filter-out .,$(MODULES))) ./...
+
+# How long each fuzz target runs, and what `make test` adds to `go test`.
+FUZZTIME ?= 5s
+TESTFLAGS ?=
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: test
+test: ## run all tests of all modules (TESTFLAGS='-race -run …')
+	go test $(TESTFLAGS) $(EVERY_PACKAGE)
+
+.PHONY: cover
+cover: ## fail if a package that must be covered is below 90 % of its statements
+	.ci/cover
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target of every package for FUZZTIME (5s)
+	.ci/fuzz $(FUZZTIME)
+
+.PHONY: bench
+bench: ## print the speed figures, beside those of a peer
+	go run -C bench .
+
+.PHONY: vet
+vet: ## run go vet in all modules
+	go vet $(EVERY_PACKAGE)
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## run the linters and the check of the format in all modules
+	$(GOLANGCI_LINT) config verify
+	$(GOLANGCI_LINT) run $(EVERY_PACKAGE)
+
+.PHONY: fmt
+fmt: $(GOLANGCI_LINT) ## format all Go files
+	$(GOLANGCI_LINT) fmt
+
+.PHONY: tidy
+tidy: ## bring go.mod and go.sum of all modules up to date
+	for module in $(MODULES); do go mod tidy -C "$$module"; done
+
+.PHONY: tidy-check
+tidy-check: ## fail if `make tidy` would change something
+	for module in $(MODULES); do go mod tidy -C "$$module" -diff; done
+
+.PHONY: vuln
+vuln: $(GOVULNCHECK) ## look for known vulnerabilities that the code reaches
+	$(GOVULNCHECK) $(EVERY_PACKAGE)
+
+.PHONY: ci
+ci: ## run everything that a change must pass
+	.ci/run
+
+$(GOLANGCI_LINT):
+	GOBIN="$(@D)" go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+
+$(GOVULNCHECK):
+	GOBIN="$(@D)" go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)

@@ -1,0 +1,122 @@
+package attr
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Fold returns s in the form in which strings that differ only in case are
+// equal: every rune becomes the representative of its orbit under
+// [unicode.SimpleFold]. Fold(a) == Fold(b) if and only if
+// strings.EqualFold(a, b). A store that compares folded strings byte by byte
+// compares as the in-memory matcher does.
+func Fold(s string) string {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c >= utf8.RuneSelf || 'A' <= c && c <= 'Z' {
+			return strings.Map(FoldRune, s)
+		}
+	}
+	return s
+}
+
+// FoldRune returns the representative of r's case-folding orbit: the lower-case
+// letter where the orbit has an ASCII one, else the smallest rune.
+func FoldRune(r rune) rune {
+	if r < utf8.RuneSelf {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}
+	least := r
+	for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
+		least = min(least, f)
+	}
+	if 'A' <= least && least <= 'Z' {
+		return least + 'a' - 'A'
+	}
+	return least
+}
+
+// HasPrefixFold reports whether s begins with the folded string prefix, case
+// ignored.
+func HasPrefixFold(s, prefix string) bool {
+	_, ok := cutPrefixFold(s, prefix)
+	return ok
+}
+
+// HasSuffixFold reports whether s ends with the folded string suffix, case
+// ignored.
+func HasSuffixFold(s, suffix string) bool {
+	for len(suffix) > 0 {
+		want, n := utf8.DecodeLastRuneInString(suffix)
+		got, m := utf8.DecodeLastRuneInString(s)
+		if m == 0 || FoldRune(got) != want {
+			return false
+		}
+		s, suffix = s[:len(s)-m], suffix[:len(suffix)-n]
+	}
+	return true
+}
+
+// ContainsFold reports whether s contains the folded string part, case ignored.
+func ContainsFold(s, part string) bool {
+	for {
+		if _, ok := cutPrefixFold(s, part); ok {
+			return true
+		}
+		if s == "" {
+			return false
+		}
+		_, n := utf8.DecodeRuneInString(s)
+		s = s[n:]
+	}
+}
+
+// CompareFold orders s and the folded string t by their folded runes.
+func CompareFold(s, t string) int {
+	for s != "" && t != "" {
+		a, n := utf8.DecodeRuneInString(s)
+		b, m := utf8.DecodeRuneInString(t)
+		if a = FoldRune(a); a != b {
+			if a < b {
+				return -1
+			}
+			return 1
+		}
+		s, t = s[n:], t[m:]
+	}
+	return len(s) - len(t)
+}
+
+// EqualFold reports whether s and the folded string t are equal, case ignored.
+func EqualFold(s, t string) bool {
+	rest, ok := cutPrefixFold(s, t)
+	return ok && rest == ""
+}
+
+func cutPrefixFold(s, prefix string) (rest string, ok bool) {
+	for prefix != "" {
+		if s == "" {
+			return "", false
+		}
+		if c, p := s[0], prefix[0]; c < utf8.RuneSelf && p < utf8.RuneSelf {
+			if 'A' <= c && c <= 'Z' {
+				c += 'a' - 'A'
+			}
+			if c != p {
+				return "", false
+			}
+			s, prefix = s[1:], prefix[1:]
+			continue
+		}
+		want, n := utf8.DecodeRuneInString(prefix)
+		got, m := utf8.DecodeRuneInString(s)
+		if FoldRune(got) != want {
+			return "", false
+		}
+		s, prefix = s[m:], prefix[n:]
+	}
+	return s, true
+}

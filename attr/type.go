@@ -1,0 +1,253 @@
+package attr
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/elimity-com/scim/schema"
+)
+
+// An Extension is a schema that extends a resource type, RFC 7643 section 3.3.
+type Extension struct {
+	Schema   schema.Schema
+	Required bool
+}
+
+// A Type is a resource type: its schemas, resolved into attributes that know
+// their place. It is immutable and safe for concurrent use.
+type Type struct {
+	Name        string // "User"
+	Endpoint    string // "/Users"
+	Description string
+	Schema      schema.Schema
+	Extensions  []Extension
+
+	// The attributes that every resource has, RFC 7643 section 3.1.
+	Schemas, ID, ExternalID, Meta *Attribute
+
+	all    []*Attribute // by index; all[0] is the document
+	hidden []bool       // by index: returned "never" or "request"
+}
+
+// NewType resolves the schemas of a resource type. Attribute names are unique
+// without case within their schema; a type has at most 65,000 attributes.
+func NewType(name, endpoint, description string, core schema.Schema, extensions ...Extension) (*Type, error) {
+	t := &Type{Name: name, Endpoint: endpoint, Description: description, Schema: core, Extensions: extensions}
+	if name == "" || len(endpoint) < 2 || endpoint[0] != '/' || strings.ContainsAny(endpoint[1:], "/?#%") {
+		return nil, fmt.Errorf("attr: resource type %q: the endpoint must be a slash and one path segment, not %q", name, endpoint)
+	}
+	root := &Attribute{Kind: Complex}
+	root.Subs = append(commonAttributes(), convert(core.Attributes)...)
+	for _, e := range extensions {
+		if !strings.HasPrefix(strings.ToLower(e.Schema.ID), "urn:") {
+			return nil, fmt.Errorf("attr: resource type %q: the extension %q is not identified by a URN", name, e.Schema.ID)
+		}
+		root.Subs = append(root.Subs, &Attribute{
+			Name: e.Schema.ID, Description: e.Schema.Description.Value(), Kind: Complex,
+			Extension: true, Required: e.Required, Subs: convert(e.Schema.Attributes),
+		})
+	}
+	root.Subs = append(root.Subs, metaAttribute())
+	if err := t.link(root); err != nil {
+		return nil, fmt.Errorf("attr: resource type %q: %w", name, err)
+	}
+	for _, a := range root.Subs {
+		a.Parent = nil // the document is not part of a path
+	}
+	t.Schemas, t.ID, t.ExternalID, t.Meta = root.Sub("schemas"), root.Sub("id"), root.Sub("externalId"), root.Sub("meta")
+	if core.ID == schema.UserSchema {
+		if password := t.find("password"); password != nil {
+			password.Dropped = true
+		}
+	}
+	for _, reference := range []string{"members", "groups"} {
+		// The identifier of a resource is compared exactly wherever it stands
+		// (RFC 7643 section 3.1), whatever the RFC's listing says of these two.
+		if value := t.find(reference + ".value"); value != nil {
+			value.CaseExact = true
+		}
+	}
+	return t, nil
+}
+
+// link numbers the attributes in schema order and builds the name tables.
+func (t *Type) link(a *Attribute) error {
+	if len(t.all) > 65000 {
+		return errors.New("more than 65,000 attributes")
+	}
+	a.index = uint16(len(t.all))
+	t.all = append(t.all, a)
+	t.hidden = append(t.hidden, a.Returned == Never || a.Returned == Request)
+	key, _ := appendKey(nil, a.Name)
+	a.key = string(key)
+	a.names = newNameTable(a.Subs)
+	for _, sub := range a.Subs {
+		if a.names.find(sub.Name) != sub {
+			return fmt.Errorf("the attribute %q is defined twice", sub.Name)
+		}
+		sub.Parent = a
+		a.required = a.required || sub.Required && sub.Mutability != ReadOnly
+		if err := t.link(sub); err != nil {
+			return err
+		}
+	}
+	a.last = uint16(len(t.all) - 1)
+	a.value = a.Sub("value")
+	if p := a.Sub("primary"); p != nil && p.Kind == Boolean && a.MultiValued {
+		a.primary = p
+	}
+	return nil
+}
+
+// Root returns the pseudo-attribute that stands for the whole document: its
+// Subs are the attributes at the top.
+func (t *Type) Root() *Attribute { return t.all[0] }
+
+// Attributes returns all attributes in schema order, the document first. The
+// caller must not change the slice.
+func (t *Type) Attributes() []*Attribute { return t.all }
+
+// find resolves a path that is known to be well-formed, such as "name.givenName".
+func (t *Type) find(path string) *Attribute {
+	a, _ := t.Lookup(path, Strict)
+	return a
+}
+
+// Lookup resolves an attribute path of RFC 7644 section 3.10 without value
+// filter: "userName", "name.givenName", "urn:…:User:manager.value", the URN of
+// an extension, and names qualified by the URN of the type's own schema. Case is ignored. With
+// [ShortExtensionPath] the bare name of an extension's attribute is found too
+// if only one extension has it; fired then says so. It returns nil for what
+// the type does not have.
+func (t *Type) Lookup(path string, l Lenience) (_ *Attribute, fired Lenience) {
+	at, rest := t.all[0], path
+	if len(path) > 4 && strings.EqualFold(path[:4], "urn:") {
+		if at, rest = t.cutURN(path); at == nil || rest == "" {
+			return at, 0
+		}
+	}
+	name, sub, dotted := strings.Cut(rest, ".")
+	found := at.Sub(name)
+	if found == nil && at == t.all[0] && l.Has(ShortExtensionPath) {
+		if found = t.short(name); found != nil {
+			fired = ShortExtensionPath
+		}
+	}
+	if found != nil && dotted {
+		found = found.Sub(sub)
+	}
+	return found, fired
+}
+
+// cutURN splits the schema off a path. The URN itself contains dots and
+// colons, so the schemas of the type are tried, not the punctuation.
+func (t *Type) cutURN(path string) (*Attribute, string) {
+	if n := len(t.Schema.ID); len(path) >= n && strings.EqualFold(path[:n], t.Schema.ID) {
+		if len(path) > n+1 && path[n] == ':' {
+			return t.all[0], path[n+1:]
+		}
+		return nil, ""
+	}
+	for _, a := range t.all[0].Subs {
+		n := len(a.Name)
+		if !a.Extension || len(path) < n || !strings.EqualFold(path[:n], a.Name) {
+			continue
+		}
+		if len(path) == n {
+			return a, ""
+		}
+		if path[n] == ':' && len(path) > n+1 {
+			return a, path[n+1:]
+		}
+	}
+	return nil, ""
+}
+
+func (t *Type) short(name string) (found *Attribute) {
+	for _, a := range t.all[0].Subs {
+		if !a.Extension {
+			continue
+		}
+		if sub := a.Sub(name); sub != nil {
+			if found != nil {
+				return nil
+			}
+			found = sub
+		}
+	}
+	return found
+}
+
+// commonAttributes are those of RFC 7643 section 3.1 that come before the
+// schema's own; the schema package lists them without all characteristics.
+func commonAttributes() []*Attribute {
+	return []*Attribute{
+		{
+			Name: "schemas", Kind: Reference, MultiValued: true, CaseExact: true, Required: true, Returned: Always,
+			ReferenceTypes: []string{"uri"}, Description: "The URIs of the schemas that define the attributes of this resource.",
+		},
+		{
+			Name: "id", CaseExact: true, Mutability: ReadOnly, Returned: Always, Uniqueness: UniqueServer,
+			Description: "The service provider's unique identifier of the resource.",
+		},
+		{
+			Name: "externalId", CaseExact: true,
+			Description: "The identifier of the resource as defined by the provisioning client.",
+		},
+	}
+}
+
+func metaAttribute() *Attribute {
+	sub := func(name string, kind Kind, exact bool, description string) *Attribute {
+		return &Attribute{Name: name, Kind: kind, CaseExact: exact, Mutability: ReadOnly, Description: description}
+	}
+	meta := sub("meta", Complex, false, "The resource's metadata, kept by the service provider.")
+	meta.Subs = []*Attribute{
+		sub("resourceType", String, true, "The name of the resource type."),
+		sub("created", DateTime, false, "When the resource was added."),
+		sub("lastModified", DateTime, false, "When the resource was changed last."),
+		sub("location", Reference, true, "The URI of the resource."),
+		sub("version", String, true, "The version of the resource, as in the ETag header."),
+	}
+	return meta
+}
+
+func convert(attributes schema.Attributes) []*Attribute {
+	subs := make([]*Attribute, 0, len(attributes))
+	for _, c := range attributes {
+		switch strings.ToLower(c.Name()) {
+		case "schemas", "id", "externalid", "meta":
+			continue // common to all types, wherever a schema repeats them
+		}
+		a := &Attribute{
+			Name: c.Name(), Description: c.Description(), MultiValued: c.MultiValued(), CaseExact: c.CaseExact(), Required: c.Required(),
+			Kind:            keyword[Kind](kindNames[:], c.AttributeType()),
+			Mutability:      keyword[Mutability](mutabilityNames[:], c.Mutability()),
+			Returned:        keyword[Returned](returnedNames[:], c.Returned()),
+			Uniqueness:      keyword[Unique](uniqueNames[:], c.Uniqueness()),
+			CanonicalValues: c.CanonicalValues(),
+			Subs:            convert(c.SubAttributes()),
+		}
+		for _, r := range c.ReferenceTypes() {
+			a.ReferenceTypes = append(a.ReferenceTypes, string(r))
+		}
+		if a.Kind == Reference || a.Kind == Binary {
+			a.CaseExact = true // RFC 7643 sections 2.3.6 and 2.3.7
+		}
+		subs = append(subs, a)
+	}
+	return subs
+}
+
+// keyword finds a keyword of the schema package in our table; an unknown one
+// is the first, RFC 7643's default.
+func keyword[T ~uint8](names []string, name string) T {
+	for i, n := range names {
+		if i <= math.MaxUint8 && n == name {
+			return T(i)
+		}
+	}
+	return 0
+}

@@ -1,0 +1,117 @@
+package attr
+
+import "github.com/go-json-experiment/json/jsontext"
+
+// A Value is a read-only view of one value, in a stored document or in one
+// being worked on; what reads and matches need not know which. The zero Value
+// stands for an attribute without value (RFC 7643 section 2.5).
+type Value struct {
+	node   *Node
+	stored *Stored
+	at     int32 // in stored.nodes
+	end    int32 // where the siblings end
+}
+
+// Exists reports whether there is a value.
+func (v Value) Exists() bool { return v.node != nil || v.stored != nil }
+
+// Attr returns the attribute whose value this is.
+func (v Value) Attr() *Attribute {
+	if v.node != nil {
+		return v.node.attr
+	}
+	return v.stored.typ.all[v.stored.nodes[v.at].attr]
+}
+
+// IsList reports whether v is the list of values of a multi-valued attribute.
+func (v Value) IsList() bool {
+	if v.node != nil {
+		return v.node.shape == list
+	}
+	return v.stored != nil && v.stored.first(v.at) == '['
+}
+
+// First returns the first attribute of a complex value, or the first value of
+// a list.
+func (v Value) First() Value {
+	if v.node != nil {
+		return Value{node: v.node.first}
+	}
+	if v.stored == nil {
+		return Value{}
+	}
+	return v.stored.child(v.at)
+}
+
+// Next returns what follows v in the same object or list.
+func (v Value) Next() Value {
+	if v.node != nil {
+		return Value{node: v.node.next}
+	}
+	if v.stored == nil {
+		return Value{}
+	}
+	if at := v.stored.after(v.at); at < v.end {
+		return Value{stored: v.stored, at: at, end: v.end}
+	}
+	return Value{}
+}
+
+// Get returns the value of a sub-attribute of a complex value, the whole list
+// where it is multi-valued.
+func (v Value) Get(a *Attribute) Value {
+	if v.node != nil {
+		return Value{node: v.node.Child(a)}
+	}
+	if v.stored == nil {
+		return Value{}
+	}
+	s := v.stored
+	at, end := v.at+1, s.after(v.at)
+	for at < end {
+		n := &s.nodes[at]
+		if n.attr >= a.index {
+			if n.attr == a.index {
+				return Value{stored: s, at: at, end: end}
+			}
+			break
+		}
+		at = s.after(at)
+	}
+	return Value{}
+}
+
+// At returns the value of an attribute anywhere below a document, following
+// its path from the top; where a multi-valued attribute is on the way, of its
+// first value.
+func (v Value) At(a *Attribute) Value {
+	if a.Parent != nil {
+		v = v.At(a.Parent)
+		if v.IsList() {
+			v = v.First()
+		}
+	}
+	return v.Get(a)
+}
+
+// Text returns a simple value: the string, or the literal as JSON spells it.
+func (v Value) Text() string {
+	if v.node != nil {
+		return v.node.text
+	}
+	if v.stored == nil {
+		return ""
+	}
+	return v.stored.text(v.at)
+}
+
+// Bool reports whether v is true.
+func (v Value) Bool() bool { return v.Text() == "true" }
+
+func unquote(raw string) string {
+	b, err := jsontext.AppendUnquote(nil, raw)
+	if err != nil {
+		return "" // cannot be: Freeze wrote it
+	}
+	return string(b)
+}
