@@ -2,7 +2,7 @@ package attr
 
 import (
 	"encoding/base64"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,24 +36,25 @@ func (d *Doc) Decode(body []byte, l Lenience, limits Limits) error {
 	if err := r.Close(); err != nil {
 		return syntax(err)
 	}
-	return nil
+	return d.checkSchemas(l)
 }
 
 // DecodeValue reads a JSON value for the attribute a, or for one value of a
 // where a is multi-valued and one is set. A list is accepted for a multi-valued
 // attribute, and one value of it likewise, as RFC 7644 section 3.5.2.1 has it.
-// The node is nil if the value is unassigned: null, or an empty array.
+// The node is nil if the value is unassigned: null, an empty array, an object
+// without values, or what a tolerance reads as one of these.
 func (d *Doc) DecodeValue(raw []byte, a *Attribute, one bool, l Lenience, limits Limits) (*Node, error) {
 	d.reader.Reset(raw, limits.Depth)
 	var n *Node
 	var err error
-	switch {
+	switch kind := d.reader.Kind(); {
 	case one:
 		n, err = d.single(a, l)
+	case a.MultiValued && kind != '[' && kind != 'n':
+		n, err = d.alone(a, l)
 	default:
-		fired := d.fired
-		n, err = d.value(a, l|ArrayMissing)
-		d.fired = fired | d.fired&^ArrayMissing
+		n, err = d.value(a, l)
 	}
 	if err != nil {
 		return nil, err
@@ -83,7 +84,8 @@ func (d *Doc) object(n *Node, l Lenience) error {
 	if err := r.Begin(); err != nil {
 		return syntax(err)
 	}
-	var seen [4]uint64 // by index below n's attribute; a long extension falls back to Child
+	var seen [4]uint64 // by index below n's attribute
+	var far map[*Attribute]bool // those that seen has no room for
 	for r.More() {
 		name, err := r.String()
 		if err != nil {
@@ -105,12 +107,17 @@ func (d *Doc) object(n *Node, l Lenience) error {
 			} else {
 				return duplicate(a)
 			}
-		} else if n.Child(a) != nil {
+		} else if far[a] {
 			return duplicate(a)
+		} else {
+			if far == nil {
+				far = make(map[*Attribute]bool)
+			}
+			far[a] = true
 		}
 		if a == d.typ.Schemas {
 			err = d.schemas(l)
-		} else if a.Mutability == ReadOnly || a.Dropped {
+		} else if a.Mutability == ReadOnly && !d.trusted || a.Dropped || a == d.typ.Meta {
 			err = r.Skip()
 			if err != nil {
 				err = syntax(err)
@@ -135,41 +142,69 @@ func duplicate(a *Attribute) error {
 	return errorOf(InvalidSyntax, "the attribute ", a.Path(), " is there twice; attribute names do not depend on case")
 }
 
-// schemas checks the URNs of a resource's "schemas". They are not kept: which
-// schemas a resource has follows from its values.
+// schemas reads the URNs of a resource's "schemas". They are checked and not
+// kept: which schemas a resource has follows from its values.
 func (d *Doc) schemas(l Lenience) error {
 	r := &d.reader
-	if l.Has(OddSchemas) {
-		if err := r.Skip(); err != nil {
-			return syntax(err)
-		}
-		return nil
-	}
 	if r.Kind() != '[' {
-		return errorOf(InvalidSyntax, "schemas must be an array of URNs, RFC 7643 section 3.1")
+		return d.notURNs(l)
 	}
 	if err := r.Begin(); err != nil {
 		return syntax(err)
 	}
-	own := false
 	for r.More() {
+		if r.Kind() != '"' {
+			if err := d.notURNs(l); err != nil {
+				return err
+			}
+			continue
+		}
 		urn, err := r.String()
 		if err != nil {
 			return syntax(err)
 		}
-		if strings.EqualFold(urn, d.typ.Schema.ID) {
-			own = true
+		a := d.typ.schema(urn)
+		if a == nil {
+			if !d.allow(l, OddSchemas) {
+				return errorOf(InvalidValue, "schemas names ", Quote(urn), ", which is not a schema of ", d.typ.Name)
+			}
 			continue
 		}
-		if a := d.typ.all[0].Sub(urn); a == nil || !a.Extension {
-			return errorOf(InvalidValue, "schemas names ", Quote(urn), ", which is not a schema of ", d.typ.Name)
+		if slices.Contains(d.schemasSent, a) {
+			if !d.allow(l, OddSchemas) {
+				return errorOf(InvalidValue, "schemas names ", Quote(urn), " twice, RFC 7643 section 3.1")
+			}
+			continue
 		}
+		d.schemasSent = append(d.schemasSent, a)
 	}
 	if err := r.End(); err != nil {
 		return syntax(err)
 	}
-	if !own {
-		return errorOf(InvalidValue, "schemas must name ", d.typ.Schema.ID, ", RFC 7643 section 3.1")
+	return nil
+}
+
+// notURNs passes over what stands in the place of URNs.
+func (d *Doc) notURNs(l Lenience) error {
+	if d.reader.Kind() != 0 && !d.allow(l, OddSchemas) {
+		return errorOf(InvalidSyntax, "schemas must be an array of URNs, RFC 7643 section 3.1")
+	}
+	if err := d.reader.Skip(); err != nil {
+		return syntax(err)
+	}
+	return nil
+}
+
+// checkSchemas checks that a resource named the schemas of its values.
+func (d *Doc) checkSchemas(l Lenience) error {
+	missing := ""
+	if !slices.Contains(d.schemasSent, d.root.attr) {
+		missing = d.typ.Schema.ID
+	}
+	for c := d.root.last; c != nil && c.attr.Extension; c = nil {
+	}
+	if missing != "" && !d.allow(l, OddSchemas) {
+		return errorOf(InvalidValue, "schemas must name ", missing, ", RFC 7643 section 3.1")
 	}
 	return nil
 }
@@ -188,13 +223,7 @@ func (d *Doc) value(a *Attribute, l Lenience) (*Node, error) {
 		if !d.allow(l, ArrayMissing) {
 			return nil, errorOf(InvalidSyntax, a.Path(), " is multi-valued and must be an array, RFC 7643 section 2.4")
 		}
-		c, err := d.single(a, l)
-		if c == nil || err != nil {
-			return nil, err
-		}
-		n := d.List(a)
-		n.Append(c)
-		return n, nil
+		return d.alone(a, l)
 	}
 	if err := r.Begin(); err != nil {
 		return nil, syntax(err)
@@ -228,6 +257,17 @@ func (d *Doc) value(a *Attribute, l Lenience) (*Node, error) {
 	if n.first == nil {
 		return nil, nil
 	}
+	return n, nil
+}
+
+// alone reads one value as a list of one.
+func (d *Doc) alone(a *Attribute, l Lenience) (*Node, error) {
+	c, err := d.single(a, l)
+	if c == nil || err != nil {
+		return nil, err
+	}
+	n := d.List(a)
+	n.Append(c)
 	return n, nil
 }
 
@@ -278,14 +318,15 @@ func (d *Doc) single(a *Attribute, l Lenience) (*Node, error) {
 // wrapped reads the array that a client sent where one value is expected.
 func (d *Doc) wrapped(a *Attribute, l Lenience) (*Node, error) {
 	r := &d.reader
-	if a.MultiValued || l&(SingleInArray|WrappedScalar) == 0 {
-		return nil, errorOf(InvalidSyntax, a.Path(), " has one value, not an array of them, RFC 7643 section 2.4")
-	}
-	if a.Kind == Complex {
-		d.fired |= SingleInArray
-	}
 	if err := r.Begin(); err != nil {
 		return nil, syntax(err)
+	}
+	tolerance := SingleInArray
+	if a.Kind != Complex && r.Kind() == '{' {
+		tolerance = WrappedScalar
+	}
+	if a.MultiValued || !d.allow(l, tolerance) {
+		return nil, errorOf(InvalidSyntax, a.Path(), " has one value, not an array of them, RFC 7643 section 2.4")
 	}
 	var n *Node
 	for i := 0; r.More(); i++ {
@@ -314,6 +355,7 @@ func (d *Doc) unwrap(a *Attribute, l Lenience) (*Node, error) {
 		return nil, syntax(err)
 	}
 	var n *Node
+	found := false
 	for r.More() {
 		name, err := r.String()
 		if err != nil {
@@ -325,9 +367,10 @@ func (d *Doc) unwrap(a *Attribute, l Lenience) (*Node, error) {
 			}
 			continue
 		}
-		if k := r.Kind(); k == '{' || k == '[' {
+		if k := r.Kind(); k == '{' || k == '[' || found {
 			return nil, expected(a, "an object")
 		}
+		found = true
 		if n, err = d.single(a, l); err != nil {
 			return nil, err
 		}
@@ -335,20 +378,21 @@ func (d *Doc) unwrap(a *Attribute, l Lenience) (*Node, error) {
 	if err := r.End(); err != nil {
 		return nil, syntax(err)
 	}
+	if !found {
+		return nil, expected(a, "an object")
+	}
 	return n, nil
 }
 
+// fromString makes a value of the string that was read last.
 func (d *Doc) fromString(a *Attribute, s string, l Lenience) (*Node, error) {
-	if s == "" && a.Kind != Complex && d.allow(l, Blank) {
+	if s == "" && d.allow(l, Blank) {
 		return nil, nil
 	}
 	switch a.Kind {
 	case String, Reference:
-		return d.Text(a, s), nil
+		return d.read(a, s), nil
 	case Complex:
-		if s == "" && d.allow(l, Blank) {
-			return nil, nil
-		}
 		return d.complexOf(a, l, func(value *Attribute) (*Node, error) { return d.fromString(value, s, l) }, "a string")
 	case Boolean:
 		switch b, ok := ParseBool(s); {
@@ -362,7 +406,7 @@ func (d *Doc) fromString(a *Attribute, s string, l Lenience) (*Node, error) {
 		if !d.allow(l, Stringified) {
 			return nil, expected(a, "a string")
 		}
-		if !isNumber(s) {
+		if !wire.IsNumber(s) {
 			return nil, errorOf(InvalidValue, a.Path(), " is a number, not ", Quote(s))
 		}
 		return d.fromLiteral(a, s, '0', l)
@@ -370,14 +414,23 @@ func (d *Doc) fromString(a *Attribute, s string, l Lenience) (*Node, error) {
 		if _, ok := ParseTime(s); !ok {
 			return nil, errorOf(InvalidValue, a.Path(), " is a dateTime such as 2008-01-23T04:56:22Z, not ", Quote(s))
 		}
-		return d.Text(a, s), nil
+		return d.read(a, s), nil
 	case Binary:
 		if !isBase64(s) {
 			return nil, errorOf(InvalidValue, a.Path(), " is binary and must be encoded in base64, RFC 7643 section 2.3.6")
 		}
-		return d.Text(a, s), nil
+		return d.read(a, s), nil
 	}
 	return nil, expected(a, "a string")
+}
+
+// read returns a new simple value with the string that was read last.
+func (d *Doc) read(a *Attribute, s string) *Node {
+	n := d.Text(a, s)
+	if d.reader.Plain() {
+		n.shape = plain
+	}
+	return n
 }
 
 func (d *Doc) fromLiteral(a *Attribute, s string, kind wire.Kind, l Lenience) (*Node, error) {
@@ -441,24 +494,18 @@ func ParseBool(s string) (b, ok bool) {
 	return false, false
 }
 
-// ParseTime reads an xsd:dateTime (RFC 7643 section 2.3.5): up to nine
-// fractional digits, Z or a numeric offset, and UTC where there is none.
+// ParseTime reads an xsd:dateTime (RFC 7643 section 2.3.5) of the years 0 to
+// 9999: fractional digits, of which nine count, Z or a numeric offset, and UTC
+// where there is none.
 func ParseTime(s string) (time.Time, bool) {
+	if len(s) < len("2006-01-02T15:04:05") || s[13] != ':' || strings.Contains(s, ",") {
+		return time.Time{}, false // time.Parse lets pass "T4:05:06" and "05,9"
+	}
 	if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
 		return t, true
 	}
 	t, err := time.Parse("2006-01-02T15:04:05.999999999", s)
 	return t, err == nil
-}
-
-// isNumber reports whether s is a JSON number.
-func isNumber(s string) bool {
-	if _, err := strconv.ParseFloat(s, 64); err != nil {
-		return false
-	}
-	digits := strings.TrimPrefix(s, "-")
-	return digits != "" && digits[0] >= '0' && digits[0] <= '9' && !strings.ContainsAny(digits, "xX_pPnN") &&
-		(digits[0] != '0' || len(digits) == 1 || digits[1] == '.' || digits[1]|0x20 == 'e') && digits[len(digits)-1] != '.' && !strings.Contains(digits, ".e") && !strings.Contains(digits, ".E")
 }
 
 func isBase64(s string) bool {
@@ -474,18 +521,21 @@ func isBase64(s string) bool {
 // 2.2): of the document, of an extension that has values, of a complex value.
 func (d *Doc) Check() error {
 	for _, a := range d.root.attr.Subs {
-		if a.Extension && a.Required && d.root.Child(a) == nil {
-			return errorOf(InvalidValue, "the extension ", a.Name, " is required for ", d.typ.Name)
+		if !a.Extension || !a.Required {
+			continue
+		}
+		if c := d.root.Child(a); c == nil || c.vacant() {
+			return errorOf(InvalidValue, "the extension ", a.Name, " is required for ", d.typ.Name, " and has no values; send them")
 		}
 	}
-	return check(d.root)
+	return d.check(d.root)
 }
 
-func check(n *Node) error {
+func (d *Doc) check(n *Node) error {
 	if n.shape == object && n.attr.required {
 		for _, a := range n.attr.Subs {
-			if !a.Required || a.Mutability == ReadOnly || a.Returned == Always || a.Extension {
-				continue // "schemas" is derived, extensions are checked above
+			if !a.Required || a.Mutability == ReadOnly || a == d.typ.Schemas || a.Extension {
+				continue // "schemas" is derived, extensions are checked by Check
 			}
 			if c := n.Child(a); c == nil || c.vacant() {
 				return errorOf(InvalidValue, a.Path(), " is required and has no value; send one")
@@ -493,11 +543,19 @@ func check(n *Node) error {
 		}
 	}
 	for c := n.first; c != nil; c = c.next {
-		if c.shape <= list && c.first != nil {
-			if err := check(c); err != nil {
+		if c.shape <= list && !c.vacant() {
+			if err := d.check(c); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// DecodeStored reads what [Stored.JSON] returned back into the empty document
+// d: id and other read-only attributes are kept.
+func (d *Doc) DecodeStored(body []byte) error {
+	d.trusted = true
+	defer func() { d.trusted = false }()
+	return d.Decode(body, Lenient&^Blank, Limits{})
 }

@@ -12,10 +12,11 @@ import (
 // Doc is not safe for concurrent use, and neither it nor a Node of it may be
 // used after [Doc.Release].
 type Doc struct {
-	typ    *Type
-	root   *Node
-	fired  Lenience
-	reader wire.Reader
+	typ     *Type
+	root    *Node
+	fired   Lenience
+	reader  wire.Reader
+	trusted bool // the JSON is our own: read-only attributes are kept
 
 	chunks [][]Node
 	used   int

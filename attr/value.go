@@ -115,3 +115,12 @@ func unquote(raw string) string {
 	}
 	return string(b)
 }
+
+// JSON returns a stored value as canonical JSON, and "" for one that is being
+// worked on.
+func (v Value) JSON() string {
+	if v.stored == nil {
+		return ""
+	}
+	return v.raw()
+}

@@ -1,8 +1,22 @@
 package wire
 
-import "unicode/utf8"
+import (
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
 
 const hex = "0123456789abcdef"
+
+// plain has the bytes that stand in a JSON string for themselves, whatever
+// comes next.
+var plain = func() (table [256]bool) {
+	for c := 0x20; c < utf8.RuneSelf; c++ {
+		table[c] = c != '"' && c != '\\'
+	}
+	return table
+}()
 
 // AppendString appends s as a JSON string in its shortest form: only what RFC
 // 8259 requires is escaped, invalid UTF-8 becomes U+FFFD. It reports whether
@@ -12,11 +26,11 @@ func AppendString(b []byte, s string) (_ []byte, escaped bool) {
 	start := 0
 	for i := 0; i < len(s); {
 		c := s[i]
+		if plain[c] {
+			i++
+			continue
+		}
 		if c < utf8.RuneSelf {
-			if c >= 0x20 && c != '"' && c != '\\' {
-				i++
-				continue
-			}
 			b = append(b, s[start:i]...)
 			b = appendEscape(b, c)
 			i++
@@ -35,6 +49,54 @@ func AppendString(b []byte, s string) (_ []byte, escaped bool) {
 	}
 	b = append(b, s[start:]...)
 	return append(b, '"'), escaped
+}
+
+// AppendPlain appends s, which [Reader.Plain] says needs no escapes, as a JSON
+// string.
+func AppendPlain(b []byte, s string) []byte {
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
+}
+
+// Unquote returns the text of a JSON string that [AppendString] wrote.
+func Unquote(quoted string) string {
+	b, err := jsontext.AppendUnquote(nil, quoted)
+	if err != nil {
+		panic("wire: not a JSON string: " + quoted)
+	}
+	return string(b)
+}
+
+// IsNumber reports whether s is a JSON number, RFC 8259 section 6.
+func IsNumber(s string) bool {
+	s = strings.TrimPrefix(s, "-")
+	rest := skipDigits(s)
+	if whole := len(s) - len(rest); whole == 0 || whole > 1 && s[0] == '0' {
+		return false
+	}
+	if fraction, ok := strings.CutPrefix(rest, "."); ok {
+		if rest = skipDigits(fraction); rest == fraction {
+			return false
+		}
+	}
+	if rest != "" && rest[0]|0x20 == 'e' {
+		exponent := rest[1:]
+		if exponent != "" && (exponent[0] == '+' || exponent[0] == '-') {
+			exponent = exponent[1:]
+		}
+		if rest = skipDigits(exponent); rest == exponent {
+			return false
+		}
+	}
+	return rest == ""
+}
+
+func skipDigits(s string) string {
+	for s != "" && '0' <= s[0] && s[0] <= '9' {
+		s = s[1:]
+	}
+	return s
 }
 
 func appendEscape(b []byte, c byte) []byte {

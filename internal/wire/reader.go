@@ -1,6 +1,6 @@
 // Package wire reads JSON as SCIM needs it: token by token over a body that is
 // already in memory, strings as views of that body, depth bounded, U+0000
-// refused. It is the one place that knows which JSON library is used.
+// refused in every string that is read; and it writes strings. It is the one place that knows which JSON library is used.
 package wire
 
 import (
@@ -39,6 +39,7 @@ type Reader struct {
 	buf   bytes.Buffer
 	depth int
 	level int
+	plain bool
 }
 
 // Reset makes r read body, whose values may nest depth levels (0 means
@@ -49,7 +50,7 @@ func (r *Reader) Reset(body []byte, depth int) {
 	}
 	r.buf = *bytes.NewBuffer(body)
 	r.dec.Reset(&r.buf, options)
-	r.depth, r.level = depth, 0
+	r.depth, r.level, r.plain = depth, 0, false
 }
 
 // Kind reports what comes next without reading it.
@@ -91,7 +92,7 @@ func (r *Reader) String() (string, error) {
 		return "", &SyntaxError{"a JSON string was expected"}
 	}
 	inner := v[1 : len(v)-1]
-	if bytes.IndexByte(inner, '\\') < 0 {
+	if r.plain = bytes.IndexByte(inner, '\\') < 0; r.plain {
 		return unsafe.String(unsafe.SliceData(inner), len(inner)), nil
 	}
 	b, err := jsontext.AppendUnquote(nil, v)
@@ -103,6 +104,10 @@ func (r *Reader) String() (string, error) {
 	}
 	return unsafe.String(unsafe.SliceData(b), len(b)), nil
 }
+
+// Plain reports whether the string read last stands in the body without
+// escapes, so that [AppendPlain] writes it as it was.
+func (r *Reader) Plain() bool { return r.plain }
 
 // Scalar reads a number, true, false or null as it is spelled.
 func (r *Reader) Scalar() (string, error) {

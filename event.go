@@ -1,0 +1,92 @@
+package scim
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/muster-id/scim/attr"
+)
+
+// EventType names what happened (rule D1).
+type EventType string
+
+// The events.
+const (
+	UserCreated             EventType = "user.created"
+	UserLinked              EventType = "user.linked"
+	UserUpdated             EventType = "user.updated"
+	UserDeactivated         EventType = "user.deactivated"
+	UserReactivated         EventType = "user.reactivated"
+	UserDeleted             EventType = "user.deleted"
+	UserHeld                EventType = "user.held"
+	UserReleased            EventType = "user.released"
+	UserEmailChangeRejected EventType = "user.email_change_rejected"
+	UserRolesChanged        EventType = "user.roles_changed"
+	GroupCreated            EventType = "group.created"
+	GroupUpdated            EventType = "group.updated"
+	GroupDeleted            EventType = "group.deleted"
+	MembershipAdded         EventType = "membership.added"
+	MembershipRemoved       EventType = "membership.removed"
+	ResourceCreated         EventType = "resource.created" // of a custom type
+	ResourceUpdated         EventType = "resource.updated"
+	ResourceDeleted         EventType = "resource.deleted"
+)
+
+// An Event is something that happened, in the order in which it did (rule D2).
+// Events are immutable once appended.
+type Event struct {
+	Seq       uint64 // per tenant, gapless from 1; set by [Tx.Append]
+	Type      EventType
+	Directory Key
+	Time      time.Time
+	Actor     string    // the token's label, "administrator", "system"
+	Request   RequestID // what caused it
+
+	Data     *Resource // the subject as it is now; its last state where it is deleted
+	Previous *Resource // as it was, where it was updated
+
+	Member Member // of a membership event
+
+	Roles, PreviousRoles []Grant // of user.roles_changed, and the roles at user.created and user.linked
+
+	Note string // what a rule decided: a refused email, a reason for a hold
+}
+
+// ID returns the event's identifier: tenant and sequence number.
+func (e *Event) ID() string { return e.Directory.Tenant + ":" + strconv.FormatUint(e.Seq, 10) }
+
+// Subject names the resource that the event is about.
+func (e *Event) Subject() Ref { return e.Data.Ref() }
+
+// A RequestID names one request in log and events.
+type RequestID uint64
+
+// String returns the id as 16 hexadecimal digits.
+func (id RequestID) String() string {
+	const digits = 16
+	s := strconv.FormatUint(uint64(id), 16)
+	for len(s) < digits {
+		s = "0" + s
+	}
+	return s
+}
+
+// A RequestLog is one line of the log that the customer's administrator reads
+// (rule D8). It holds no secrets and no values of attributes.
+type RequestLog struct {
+	ID        RequestID
+	Time      time.Time
+	Duration  time.Duration
+	Directory Key
+	Actor     string
+	Method    string
+	Path      string // below the handler, without query
+	Status    int
+	Type      ErrorType
+	Detail    string        // of the error that was answered
+	Changed   []EventType   // what the request caused, each once
+	Fired     attr.Lenience // tolerances that were needed
+	Ignored   []string      // attributes that no schema defines
+	Unknown   []string      // members that were left out (rule C10), the first 100
+	UserAgent string
+}

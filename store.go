@@ -1,0 +1,230 @@
+package scim
+
+import (
+	"context"
+	"iter"
+	"slices"
+	"time"
+)
+
+// A Store keeps resources. These five methods are all that a host's own tables
+// need; the library does the rest: it parses and applies a PATCH, evaluates a
+// filter where a store cannot ([Select]), checks policies.
+//
+// Every key carries tenant and directory: a store must never return or change
+// a resource of another directory than the one that was asked for. What does
+// not exist and what belongs to somebody else look the same, [ErrNotFound].
+//
+// Methods are called concurrently. A store may keep the resources that it is
+// given and hand out those it keeps: a Resource is immutable. An error that
+// wraps none of the package's sentinels is logged and answered as a 500; the
+// errors of a cancelled context may be returned as they are.
+//
+// A store may implement [MemberStore] and [Ledger] too. What it does not
+// implement costs speed or the rules that need a transaction, never
+// correctness: [NewHandler] refuses a configuration that the store cannot
+// honour.
+type Store interface {
+	// Get returns the resource, or an error wrapping ErrNotFound.
+	Get(ctx context.Context, ref Ref, opts GetOptions) (*Resource, error)
+
+	// List returns one page of the resources that match, and how many match
+	// in all. The order is q.SortBy and then id; without q.SortBy any order
+	// that stays the same from call to call. A store without query language
+	// returns [Select] over its rows.
+	List(ctx context.Context, q *Query) (*Page, error)
+
+	// Create stores a new resource and returns it with the Meta it gave:
+	// version 1 or more, both times now. The id is set. The error wraps
+	// ErrUniqueness if the id, a userName (without case) or an externalId of
+	// the same type and directory is taken; a [*UniquenessError] names the
+	// attribute.
+	Create(ctx context.Context, r *Resource) (*Resource, error)
+
+	// Replace stores r in place of the version was and returns it with its
+	// new Meta: a greater version, the same Created. The error wraps
+	// ErrVersion if the stored version is another one (0 fits any), ErrNotFound
+	// if there is none, ErrUniqueness as in Create.
+	Replace(ctx context.Context, r *Resource, was Version) (*Resource, error)
+
+	// Delete removes the resource and what refers to it as a member. The
+	// errors are those of Replace.
+	Delete(ctx context.Context, ref Ref, was Version) error
+}
+
+// GetOptions says how much of a resource is wanted.
+type GetOptions struct {
+	// WithoutMembers leaves the members of a group out. A [MemberStore] never
+	// has them in the resource.
+	WithoutMembers bool
+}
+
+// A Member is a value of a group's members, RFC 7643 section 4.2.
+type Member struct {
+	Value   string // the id of a resource in the same directory
+	Type    string // "User" or "Group"; "" where the provider did not say
+	Display string
+}
+
+// A GroupRef names a group that a user is in.
+type GroupRef struct {
+	ID          string
+	ExternalID  string
+	DisplayName string
+
+	// Bound lists the selectors of role mappings that this group has claimed
+	// (rule C2): a [Binder] matches a group by them, so that a rename keeps a
+	// mapping and a namesake does not inherit it. It is nil where the store
+	// is no [Ledger].
+	Bound []string
+}
+
+// A MemberChange is what one request does to the members of a group: every
+// wire form of it has become two sets.
+type MemberChange struct {
+	Clear  bool     // all current members leave, except those in Add
+	Add    []Member // without duplicates
+	Remove []string // ids; none is in Add
+}
+
+// Empty reports whether nothing is to be done.
+func (c MemberChange) Empty() bool { return !c.Clear && len(c.Add) == 0 && len(c.Remove) == 0 }
+
+// A MemberResult tells what a [MemberChange] came to.
+type MemberResult struct {
+	Group   *Resource // with its new Meta if anything changed
+	Added   []Member  // who was not a member before
+	Removed []Member  // who was, and is no longer
+	Unknown []string  // ids in Add that are no resource of this directory; they were left out (rule C10)
+}
+
+// A MemberStore keeps members of groups as rows of their own, so that changing
+// one member of a large group does not rewrite it, and a user's groups are
+// found without looking through groups.
+type MemberStore interface {
+	Store
+
+	// Members yields the members of a group in a stable order. ErrNotFound
+	// if there is no such group. It must not hold a lock that writers wait
+	// for while the caller consumes it: the caller may be a slow client.
+	Members(ctx context.Context, group Ref) iter.Seq2[Member, error]
+
+	// ChangeMembers applies the change. Members that are there already and
+	// ids that are not members are ignored; ids unknown in this directory are
+	// left out and reported. If anything changes, the group gets a new version and
+	// LastModified. The error wraps ErrVersion if was is not 0 and not the
+	// group's version, ErrNotFound if there is no such group.
+	ChangeMembers(ctx context.Context, group Ref, change MemberChange, was Version) (*MemberResult, error)
+
+	// GroupsOf returns, for each of the users, the groups that have it as a
+	// direct member, in order of id. Users without groups may be missing.
+	GroupsOf(ctx context.Context, directory Key, users []string) (map[string][]GroupRef, error)
+}
+
+// A Ledger is a store with transactions, which makes it a managed one: state,
+// grants, events and request log commit together or not at all.
+type Ledger interface {
+	MemberStore
+
+	// Do runs fn in a transaction of the tenant and commits if fn returns
+	// nil. Transactions of one tenant run one after the other; its readers do
+	// not wait. A call with the context of a running transaction joins it if
+	// the tenant is the same and is an error otherwise. The Tx must not be used after fn has
+	// returned.
+	Do(ctx context.Context, tenant string, fn func(ctx context.Context, tx Tx) error) error
+
+	// Log adds to the request log what needs no transaction: reads, and
+	// refusals without an event.
+	Log(ctx context.Context, entry *RequestLog) error
+
+	// Events returns events of the tenant with a sequence number greater than
+	// after, in order, limit at most. Older ones may have been pruned: the
+	// first is then greater than after+1.
+	Events(ctx context.Context, tenant string, after uint64, limit int) ([]*Event, error)
+
+	// Requests returns entries of a directory's request log, the newest
+	// first, limit at most.
+	Requests(ctx context.Context, directory Key, limit int) ([]*RequestLog, error)
+
+	// Undelivered returns accounts of the tenant whose Committed call is
+	// outstanding since before the given time, limit at most.
+	Undelivered(ctx context.Context, tenant string, before time.Time, limit int) ([]Delivery, error)
+
+	// Delivered forgets deliveries. Unknown ones are ignored.
+	Delivered(ctx context.Context, tenant string, deliveries ...Delivery) error
+}
+
+// A Tx is a running transaction of a [Ledger]. Its methods see what it has
+// done; nobody else does before the commit. It is used by one goroutine at a
+// time. Events get their sequence numbers at Append, gapless in each tenant.
+type Tx interface {
+	MemberStore
+
+	// Account returns the state of a user's account, nil if there is none.
+	Account(ctx context.Context, user Ref) (*AccountState, error)
+
+	// Accounts returns the states of several users, missing ones left out.
+	Accounts(ctx context.Context, directory Key, users []string) (map[string]*AccountState, error)
+
+	// PutAccount stores the state of an account. It stays when its user is
+	// deleted (rule B1).
+	PutAccount(ctx context.Context, a *AccountState) error
+
+	// Departed returns the state of a deleted user's account with that
+	// externalId, or, where externalID is "", with that folded email: the
+	// latest, nil if there is none.
+	Departed(ctx context.Context, directory Key, externalID, email string) (*AccountState, error)
+
+	// Bindings returns which group each selector of the role mapping is bound
+	// to (rule C2). The caller must not change the map.
+	Bindings(ctx context.Context, directory Key) (map[string]Binding, error)
+
+	// Bind binds selectors to a group.
+	Bind(ctx context.Context, directory Key, group Binding, selectors ...string) error
+
+	// Append adds events: it sets their Seq, and keeps them.
+	Append(ctx context.Context, events ...*Event) error
+
+	// Log adds to the request log.
+	Log(ctx context.Context, entry *RequestLog) error
+
+	// Deliver notes that Committed is to be called for the accounts, and
+	// returns what names the calls to Delivered.
+	Deliver(ctx context.Context, changes ...Delivery) ([]Delivery, error)
+}
+
+// A Binding is a group that selectors of a role mapping are bound to. It stays
+// when the group is deleted, so that a namesake does not inherit the mapping
+// (rule C4).
+type Binding struct {
+	GroupID    string
+	ExternalID string
+}
+
+// An AccountState is what a [Ledger] keeps about a user's account besides the
+// user: what the host was told last.
+type AccountState struct {
+	User       Ref
+	HostID     string  // the host's own id
+	ExternalID string  // the user's, kept when the user is deleted
+	Email      string  // the account's email; the user's may differ (rule A4)
+	Active     bool    // the host was told that the person has access
+	Deleted    bool    // the user was deleted
+	Held       string  // why the account has no access although the user is active; "" if it is not held
+	Grants     []Grant // in canonical order; includes manual ones
+
+	// RefusedEmail is the change of email that was refused or held back last
+	// (rule A4), ApprovedEmail the one that an administrator approved.
+	RefusedEmail, ApprovedEmail string
+}
+
+// A Delivery names one outstanding call of Committed.
+type Delivery struct {
+	ID     uint64 // given by the store
+	User   Ref
+	Change Change
+	Since  time.Time
+}
+
+// SameGrants reports whether two canonical lists of grants are the same.
+func SameGrants(a, b []Grant) bool { return slices.Equal(a, b) }
