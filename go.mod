@@ -1,6 +1,6 @@
 module github.com/muster-id/scim
 
-go 1.26
+go 1.26.0
 
 require (
 	github.com/elimity-com/scim v0.0.0-20260728105928-2641426a1539
@@ -11,4 +11,5 @@ require (
 require (
 	github.com/q-uint/xsd-datetime v1.0.0 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
+	golang.org/x/net v0.62.0 // indirect
 )

@@ -35,7 +35,7 @@ type Page struct {
 // nothing else, on an attribute that a store may keep an index of.
 func (q *Query) Lookup() (a *attr.Attribute, value string, ok bool) {
 	c, ok := q.Filter.(*filter.Compare)
-	if !ok || c.Op != filter.Eq || !c.Attr.Textual() || c.Value.IsNull() {
+	if !ok || c.Op != filter.Eq || c.Value.Kind() != filter.Text {
 		return nil, "", false
 	}
 	return c.Attr, c.Value.Text(), true

@@ -116,9 +116,9 @@ type MemberStore interface {
 	// group's version, ErrNotFound if there is no such group.
 	ChangeMembers(ctx context.Context, group Ref, change MemberChange, was Version) (*MemberResult, error)
 
-	// GroupsOf returns, for each of the users, the groups that have it as a
-	// direct member, in order of id. Users without groups may be missing.
-	GroupsOf(ctx context.Context, directory Key, users []string) (map[string][]GroupRef, error)
+	// GroupsOf returns, for each of the users in turn, the groups that have
+	// it as a direct member, in order of id; none for users that do not exist.
+	GroupsOf(ctx context.Context, directory Key, users []string) ([][]GroupRef, error)
 }
 
 // A Ledger is a store with transactions, which makes it a managed one: state,
@@ -160,14 +160,12 @@ type Ledger interface {
 type Tx interface {
 	MemberStore
 
-	// Account returns the state of a user's account, nil if there is none.
-	Account(ctx context.Context, user Ref) (*AccountState, error)
+	// Accounts returns the state of each user's account in turn, nil where
+	// there is none. It must not be changed.
+	Accounts(ctx context.Context, directory Key, users []string) ([]*AccountState, error)
 
-	// Accounts returns the states of several users, missing ones left out.
-	Accounts(ctx context.Context, directory Key, users []string) (map[string]*AccountState, error)
-
-	// PutAccount stores the state of an account. It stays when its user is
-	// deleted (rule B1).
+	// PutAccount stores the state of an account, which must not be changed
+	// afterwards. It stays when its user is deleted (rule B1).
 	PutAccount(ctx context.Context, a *AccountState) error
 
 	// Departed returns the state of a deleted user's account with that

@@ -9,66 +9,137 @@ import (
 	"github.com/muster-id/scim/attr"
 )
 
+const (
+	everythingURN = "urn:test:Everything"
+	extensionURN  = "urn:test:2.0:Extension"
+)
+
+// everything is a resource type with an attribute of every kind, "returned"
+// and mutability, and two extensions.
+var everything = func() *attr.Type {
+	typ, err := attr.NewType("Everything", "/Everything", "", everythingSchema(),
+		attr.Extension{Schema: schema.Schema{ID: extensionURN, Attributes: schema.Attributes{
+			schema.SimpleCoreAttribute(schema.SimpleStringParams(schema.StringParams{Name: "department"})),
+			schema.SimpleCoreAttribute(schema.SimpleStringParams(schema.StringParams{Name: "id"})),
+			schema.SimpleCoreAttribute(schema.SimpleStringParams(schema.StringParams{Name: "both"})),
+			schema.SimpleCoreAttribute(schema.SimpleStringParams(schema.StringParams{Name: "tags", MultiValued: true})),
+			schema.ComplexCoreAttribute(schema.ComplexParams{Name: "manager", SubAttributes: []schema.SimpleParams{
+				schema.SimpleStringParams(schema.StringParams{Name: "value"}),
+				schema.SimpleReferenceParams(schema.ReferenceParams{Name: "$ref"}),
+				schema.SimpleStringParams(schema.StringParams{Name: "displayName", Mutability: schema.AttributeMutabilityReadOnly()}),
+			}}),
+		}}},
+		attr.Extension{Schema: schema.Schema{ID: extensionURN + ":Longer", Attributes: schema.Attributes{
+			schema.SimpleCoreAttribute(schema.SimpleStringParams(schema.StringParams{Name: "both"})),
+			schema.SimpleCoreAttribute(schema.SimpleStringParams(schema.StringParams{Name: "alone"})),
+			schema.SimpleCoreAttribute(schema.SimpleStringParams(schema.StringParams{Name: "hidden", Returned: schema.AttributeReturnedRequest()})),
+		}}},
+	)
+	if err != nil {
+		panic(err)
+	}
+	return typ
+}()
+
+func everythingSchema() schema.Schema {
+	text := func(name string) schema.SimpleParams {
+		return schema.SimpleStringParams(schema.StringParams{Name: name})
+	}
+	return schema.Schema{ID: everythingURN, Attributes: schema.Attributes{
+		schema.SimpleCoreAttribute(text("text")),
+		schema.SimpleCoreAttribute(schema.SimpleBooleanParams(schema.BooleanParams{Name: "bool"})),
+		schema.SimpleCoreAttribute(schema.SimpleNumberParams(schema.NumberParams{Name: "integer", Type: schema.AttributeTypeInteger()})),
+		schema.SimpleCoreAttribute(schema.SimpleNumberParams(schema.NumberParams{Name: "decimal", Type: schema.AttributeTypeDecimal()})),
+		schema.SimpleCoreAttribute(schema.SimpleDateTimeParams(schema.DateTimeParams{Name: "time"})),
+		schema.SimpleCoreAttribute(schema.SimpleReferenceParams(schema.ReferenceParams{Name: "reference"})),
+		schema.SimpleCoreAttribute(schema.SimpleBinaryParams(schema.BinaryParams{Name: "binary"})),
+		schema.ComplexCoreAttribute(schema.ComplexParams{Name: "complex", SubAttributes: []schema.SimpleParams{
+			text("value"), text("other"),
+			schema.SimpleBooleanParams(schema.BooleanParams{Name: "flag"}),
+			schema.SimpleStringParams(schema.StringParams{Name: "never", Returned: schema.AttributeReturnedNever()}),
+			schema.SimpleStringParams(schema.StringParams{Name: "request", Returned: schema.AttributeReturnedRequest()}),
+			schema.SimpleStringParams(schema.StringParams{Name: "always", Returned: schema.AttributeReturnedAlways()}),
+		}}),
+		schema.ComplexCoreAttribute(schema.ComplexParams{Name: "valueless", SubAttributes: []schema.SimpleParams{text("a"), text("b")}}),
+		schema.ComplexCoreAttribute(schema.ComplexParams{Name: "strict", SubAttributes: []schema.SimpleParams{
+			schema.SimpleStringParams(schema.StringParams{Name: "must", Required: true}), text("may"),
+		}}),
+		schema.SimpleCoreAttribute(schema.SimpleStringParams(schema.StringParams{Name: "texts", MultiValued: true})),
+		schema.SimpleCoreAttribute(schema.SimpleBooleanParams(schema.BooleanParams{Name: "bools", MultiValued: true})),
+		schema.ComplexCoreAttribute(schema.ComplexParams{Name: "list", MultiValued: true, SubAttributes: []schema.SimpleParams{
+			text("value"), text("type"),
+			schema.SimpleBooleanParams(schema.BooleanParams{Name: "primary"}),
+			schema.SimpleStringParams(schema.StringParams{Name: "tags", MultiValued: true}),
+			schema.SimpleStringParams(schema.StringParams{Name: "never", Returned: schema.AttributeReturnedNever()}),
+		}}),
+		schema.ComplexCoreAttribute(schema.ComplexParams{Name: "strictList", MultiValued: true, SubAttributes: []schema.SimpleParams{
+			schema.SimpleStringParams(schema.StringParams{Name: "must", Required: true}), text("may"),
+		}}),
+		schema.SimpleCoreAttribute(schema.SimpleStringParams(schema.StringParams{Name: "readOnly", Mutability: schema.AttributeMutabilityReadOnly()})),
+		schema.SimpleCoreAttribute(schema.SimpleStringParams(schema.StringParams{Name: "always", Returned: schema.AttributeReturnedAlways()})),
+		schema.SimpleCoreAttribute(schema.SimpleStringParams(schema.StringParams{Name: "never", Returned: schema.AttributeReturnedNever()})),
+		schema.SimpleCoreAttribute(schema.SimpleStringParams(schema.StringParams{Name: "request", Returned: schema.AttributeReturnedRequest()})),
+		schema.ComplexCoreAttribute(schema.ComplexParams{
+			Name: "secret", Returned: schema.AttributeReturnedNever(), SubAttributes: []schema.SimpleParams{text("value")},
+		}),
+	}}
+}
+
 func userType(t testing.TB) *attr.Type {
+	t.Helper()
 	typ, err := attr.NewType("User", "/Users", "", schema.CoreUserSchema(), attr.Extension{Schema: schema.ExtensionEnterpriseUser()})
 	require.NoError(t, err)
 	return typ
 }
 
-const userJSON = `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User","urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"],"externalId":"0a21f0f2-8d2a-4f8e-bf98-7363c4aed4ef","userName":"bjensen@example.com","name":{"formatted":"Ms. Barbara J Jensen III","familyName":"Jensen","givenName":"Barbara"},"displayName":"Babs Jensen","title":"Tour Guide","locale":"en-US","timezone":"America/Los_Angeles","active":true,"emails":[{"value":"bjensen@example.com","type":"work","primary":true},{"value":"babs@jensen.example","type":"home"}],"phoneNumbers":[{"value":"555-555-5555","type":"work"}],"addresses":[{"streetAddress":"100 Universal City Plaza","locality":"Hollywood","region":"CA","postalCode":"91608","country":"US","type":"work"}],"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"employeeNumber":"701984","costCenter":"4130","department":"Tour Operations","manager":{"value":"26118915-6090-4610-87e4-49d8ca9f808d"}}}`
-
-func BenchmarkDecodeFreeze(b *testing.B) {
-	typ := userType(b)
-	body := []byte(userJSON)
-	b.ReportAllocs()
-	for b.Loop() {
-		d := attr.NewDoc(typ)
-		if err := d.Decode(body, attr.Lenient, attr.Limits{}); err != nil {
-			b.Fatal(err)
-		}
-		s := d.Freeze()
-		_ = s
-		d.Release()
+// body makes a document of the type everything of its members.
+func body(members string) string {
+	if members != "" {
+		members = "," + members
 	}
+	return `{"schemas":["` + everythingURN + `"]` + members + `}`
 }
 
-func BenchmarkDecode(b *testing.B) {
-	typ := userType(b)
-	body := []byte(userJSON)
-	b.ReportAllocs()
-	for b.Loop() {
-		d := attr.NewDoc(typ)
-		if err := d.Decode(body, attr.Lenient, attr.Limits{}); err != nil {
-			b.Fatal(err)
-		}
-		d.Release()
-	}
+// bodyExtended is body for members of which some belong to the extension.
+func bodyExtended(members string) string {
+	return `{"schemas":["` + everythingURN + `","` + extensionURN + `"],` + members + `}`
 }
 
-func BenchmarkThawFreeze(b *testing.B) {
-	typ := userType(b)
+func decode(t testing.TB, typ *attr.Type, json string, l attr.Lenience) *attr.Doc {
+	t.Helper()
 	d := attr.NewDoc(typ)
-	if err := d.Decode([]byte(userJSON), attr.Lenient, attr.Limits{}); err != nil {
-		b.Fatal(err)
-	}
-	s := d.Freeze()
-	b.Log(len(s.JSON()))
-	b.ReportAllocs()
-	for b.Loop() {
-		d := s.Thaw()
-		_ = d.Freeze()
-		d.Release()
-	}
+	require.NoError(t, d.Decode([]byte(json), l, attr.Limits{}), "%s", json)
+	return d
 }
 
-func TestRoundTrip(t *testing.T) {
-	typ := userType(t)
+func freeze(t testing.TB, typ *attr.Type, json string, l attr.Lenience) attr.Stored {
+	t.Helper()
+	d := decode(t, typ, json, l)
+	defer d.Release()
+	return d.Freeze()
+}
+
+// refuse decodes what must not be accepted.
+func refuse(t testing.TB, typ *attr.Type, json string, l attr.Lenience) *attr.Error {
+	t.Helper()
 	d := attr.NewDoc(typ)
-	require.NoError(t, d.Decode([]byte(userJSON), attr.Strict, attr.Limits{}))
-	s := d.Freeze()
-	require.Equal(t, userJSON, s.JSON())
-	th := s.Thaw()
-	require.NoError(t, th.Check())
-	s2 := th.Freeze()
-	require.True(t, s.Equal(&s2))
+	defer d.Release()
+	err := d.Decode([]byte(json), l, attr.Limits{})
+	return requireError(t, err, json)
+}
+
+func requireError(t testing.TB, err error, about string) *attr.Error {
+	t.Helper()
+	require.Error(t, err, "%s", about)
+	var e *attr.Error
+	require.ErrorAs(t, err, &e, "%s", about)
+	return e
+}
+
+func lookup(t testing.TB, typ *attr.Type, path string) *attr.Attribute {
+	t.Helper()
+	a, fired := typ.Lookup(path, attr.Strict)
+	require.NotNil(t, a, path)
+	require.Zero(t, fired)
+	return a
 }

@@ -21,6 +21,7 @@ type Limits struct {
 // Strings may be views of body. The error is an [*Error].
 func (d *Doc) Decode(body []byte, l Lenience, limits Limits) error {
 	d.reader.Reset(body, limits.Depth)
+	d.schemasSent = d.schemasSent[:0]
 	r := &d.reader
 	if k := r.Kind(); k != '{' {
 		if k == 0 {
@@ -84,7 +85,7 @@ func (d *Doc) object(n *Node, l Lenience) error {
 	if err := r.Begin(); err != nil {
 		return syntax(err)
 	}
-	var seen [4]uint64 // by index below n's attribute
+	var seen [4]uint64          // by index below n's attribute
 	var far map[*Attribute]bool // those that seen has no room for
 	for r.More() {
 		name, err := r.String()
@@ -201,7 +202,10 @@ func (d *Doc) checkSchemas(l Lenience) error {
 	if !slices.Contains(d.schemasSent, d.root.attr) {
 		missing = d.typ.Schema.ID
 	}
-	for c := d.root.last; c != nil && c.attr.Extension; c = nil {
+	for c := d.root.first; c != nil && missing == ""; c = c.next {
+		if c.attr.Extension && !slices.Contains(d.schemasSent, c.attr) {
+			missing = c.attr.Name
+		}
 	}
 	if missing != "" && !d.allow(l, OddSchemas) {
 		return errorOf(InvalidValue, "schemas must name ", missing, ", RFC 7643 section 3.1")
@@ -483,12 +487,12 @@ func expected(a *Attribute, got string) error {
 	return errorOf(InvalidValue, a.Path(), " is of type ", a.Kind.String(), ", not ", got)
 }
 
-// ParseBool reads a boolean as providers spell it.
+// ParseBool reads a boolean as providers spell it: in any case.
 func ParseBool(s string) (b, ok bool) {
 	switch {
 	case strings.EqualFold(s, "true"):
 		return true, true
-	case strings.EqualFold(s, "false"):
+	case len(s) == len("false") && strings.EqualFold(s, "false"): // not "fal\u017fe"
 		return false, true
 	}
 	return false, false

@@ -18,6 +18,8 @@ type Doc struct {
 	reader  wire.Reader
 	trusted bool // the JSON is our own: read-only attributes are kept
 
+	schemasSent []*Attribute // the schemas that "schemas" names: the document, extensions
+
 	chunks [][]Node
 	used   int
 
@@ -40,6 +42,7 @@ const (
 	object  shape = iota // children are attributes, in schema order
 	list                 // children are values of the same attribute
 	text                 // a JSON string
+	plain                // likewise, and known to need no escapes
 	literal              // true, false or a number, as JSON spells it
 )
 
@@ -57,14 +60,15 @@ func NewDoc(t *Type) *Doc {
 
 // Release gives the document's memory back for the next one.
 func (d *Doc) Release() {
-	const keep = 64 // chunks: one huge group must not pin its memory
-	if len(d.chunks) > keep {
+	const keepChunks, keepJSON = 64, 1 << 20 // one huge document must not pin its memory
+	if len(d.chunks) > keepChunks || cap(d.json) > keepJSON {
 		return
 	}
 	for i := 0; i*chunkSize < d.used; i++ {
 		clear(d.chunks[i][:min(chunkSize, d.used-i*chunkSize)])
 	}
-	d.used, d.root, d.fired = 0, nil, 0
+	clear(d.schemasSent)
+	d.used, d.root, d.fired, d.typ = 0, nil, 0, nil
 	d.reader.Reset(nil, 0)
 	docs.Put(d)
 }

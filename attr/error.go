@@ -1,6 +1,9 @@
 package attr
 
-import "strings"
+import (
+	"strings"
+	"unicode"
+)
 
 // ErrorType is a scimType of RFC 7644 section 3.12.
 type ErrorType string
@@ -43,7 +46,7 @@ func Quote(s string) string {
 		short = strings.ToValidUTF8(short[:most], "") + "…"
 	}
 	short = strings.Map(func(r rune) rune {
-		if r < 0x20 || r == 0x7f {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
 			return ' '
 		}
 		return r

@@ -62,6 +62,10 @@ func HasSuffixFold(s, suffix string) bool {
 
 // ContainsFold reports whether s contains the folded string part, case ignored.
 func ContainsFold(s, part string) bool {
+	if len(s) > 1024 && len(part) > 32 {
+		// Trying every place takes the product of both lengths.
+		return strings.Contains(Fold(s), part)
+	}
 	for {
 		if _, ok := cutPrefixFold(s, part); ok {
 			return true

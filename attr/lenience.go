@@ -11,14 +11,14 @@ type Lenience uint64
 // The tolerances. The quirk numbers are those of the catalogue of provider
 // behaviour that docs and tests cite.
 const (
-	// StringBoolean reads "True", "true", "False" and "false" as booleans
-	// (quirks 12–16).
+	// StringBoolean reads "True", "true", "False" and "false", in any case, as
+	// booleans (quirks 12–16).
 	StringBoolean Lenience = 1 << iota
 	// WrappedScalar takes the value out of [{"value": x}] or {"value": x}
 	// where a simple value is expected (quirk 17).
 	WrappedScalar
 	// SingleInArray takes the one element of an array where a single value is
-	// expected (quirk 18).
+	// expected, and an empty array for no value (quirks 18, 54).
 	SingleInArray
 	// ScalarForComplex reads a simple value as the "value" of a complex
 	// attribute (quirk 19).
@@ -34,8 +34,8 @@ const (
 	// UnknownAttribute ignores attributes that no schema defines (quirks 36,
 	// 93). RFC 7644 section 3.3 leaves it to the service provider.
 	UnknownAttribute
-	// OddSchemas accepts missing, malformed, foreign and SCIM 1.0 URNs in
-	// "schemas" (quirks 3, 92).
+	// OddSchemas accepts missing, repeated, malformed, foreign and SCIM 1.0 URNs
+	// in "schemas" (quirks 3, 92).
 	OddSchemas
 	// SecondPrimary keeps the first of several primary values (RFC 7643
 	// section 2.4 allows one).

@@ -5,7 +5,6 @@ package attr
 // never those that are returned "never". The nil Projection is the default.
 type Projection struct {
 	include []bool // by attribute index
-	narrow  bool   // the client chose
 }
 
 // Project resolves the parameters attributes and excludedAttributes. Names
@@ -15,13 +14,13 @@ func (t *Type) Project(attributes, excluded []string) *Projection {
 	if len(attributes) == 0 && len(excluded) == 0 {
 		return nil
 	}
-	p := &Projection{include: make([]bool, len(t.all)), narrow: true}
+	p := &Projection{include: make([]bool, len(t.all))}
 	p.include[0] = true
 	if len(attributes) == 0 {
 		p.byDefault(t, t.all[0])
 	}
 	for _, name := range attributes {
-		if a, _ := t.Lookup(name, ShortExtensionPath); a != nil && a.Returned != Never {
+		if a, _ := t.Lookup(name, ShortExtensionPath); a != nil && !a.secret() {
 			for at := a; at != nil; at = at.Parent {
 				p.include[at.index] = true
 			}
@@ -35,6 +34,16 @@ func (t *Type) Project(attributes, excluded []string) *Projection {
 	}
 	p.always(t.all[0])
 	return p
+}
+
+// secret reports whether a is never returned: itself or what it is part of.
+func (a *Attribute) secret() bool {
+	for ; a != nil; a = a.Parent {
+		if a.Returned == Never {
+			return true
+		}
+	}
+	return false
 }
 
 // byDefault includes what a default answer has below a.
@@ -61,10 +70,15 @@ func (p *Projection) always(a *Attribute) {
 
 // Includes reports whether an answer has the attribute.
 func (p *Projection) Includes(a *Attribute) bool {
-	if p == nil {
-		return a.Returned == Default || a.Returned == Always
+	if p != nil {
+		return p.include[a.index]
 	}
-	return p.include[a.index]
+	for ; a != nil; a = a.Parent {
+		if a.Returned == Never || a.Returned == Request {
+			return false
+		}
+	}
+	return true
 }
 
 // AppendOpen appends the document as the projection shows it, without the

@@ -49,10 +49,12 @@ func (s *Stored) text(at int32) string {
 	n := &s.nodes[at]
 	raw := s.json[n.off&^escaped : n.end]
 	switch {
+	case raw[0] == '{', raw[0] == '[':
+		return ""
 	case raw[0] != '"':
 		return raw
 	case n.off&escaped != 0:
-		return unquote(raw)
+		return wire.Unquote(raw)
 	}
 	return raw[1 : len(raw)-1]
 }
@@ -89,7 +91,7 @@ func (d *Doc) deriveSchemas() {
 	urns := d.List(d.typ.Schemas)
 	urns.Append(d.Text(d.typ.Schemas, d.typ.Schema.ID))
 	for c := d.root.first; c != nil; c = c.next {
-		if c.attr.Extension && c.first != nil {
+		if c.attr.Extension && !c.vacant() {
 			urns.Append(d.Text(d.typ.Schemas, c.attr.Name))
 		}
 	}
@@ -129,6 +131,8 @@ func (d *Doc) freeze(n *Node) (hidden bool) {
 		if d.json, esc = wire.AppendString(d.json, n.text); esc {
 			d.nodes[at].off |= escaped
 		}
+	case plain:
+		d.json = wire.AppendPlain(d.json, n.text)
 	case literal:
 		d.json = append(d.json, n.text...)
 	}
@@ -173,6 +177,9 @@ func (s *Stored) thaw(d *Doc, into *Node, from Value) {
 			s.thaw(d, n, v)
 		case '"':
 			n = d.Text(a, s.text(v.at))
+			if s.nodes[v.at].off&escaped == 0 {
+				n.shape = plain
+			}
 		default:
 			n = d.Literal(a, s.text(v.at))
 		}
@@ -210,16 +217,33 @@ func equal(v, w Value) bool {
 	return v.Exists() == w.Exists()
 }
 
-// sorted returns the values of a list as JSON, in an order of their own. The
-// values of a list are objects of simple values or simple values: their
-// canonical JSON is equal when they are.
+// sorted returns the values of a list, each as [unordered] does, in an order of
+// their own.
 func sorted(v Value) []string {
 	var all []string
 	for c := v.First(); c.Exists(); c = c.Next() {
-		all = append(all, c.raw())
+		all = append(all, unordered(c))
 	}
-	slices.SortFunc(all, strings.Compare)
+	slices.Sort(all)
 	return all
+}
+
+// unordered returns a text that is the same for values which say the same: the
+// canonical JSON, but with every list in an order of its own.
+func unordered(v Value) string {
+	raw := v.raw()
+	switch {
+	case raw[0] == '[':
+		return strings.Join(sorted(v), ",")
+	case raw[0] != '{' || !strings.Contains(raw, "["):
+		return raw
+	}
+	var b strings.Builder
+	for c := v.First(); c.Exists(); c = c.Next() {
+		b.WriteString(c.Attr().key)
+		b.WriteString(unordered(c))
+	}
+	return b.String()
 }
 
 // raw returns the JSON of a stored value.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/elimity-com/scim/schema"
@@ -35,14 +36,23 @@ type Type struct {
 // without case within their schema; a type has at most 65,000 attributes.
 func NewType(name, endpoint, description string, core schema.Schema, extensions ...Extension) (*Type, error) {
 	t := &Type{Name: name, Endpoint: endpoint, Description: description, Schema: core, Extensions: extensions}
-	if name == "" || len(endpoint) < 2 || endpoint[0] != '/' || strings.ContainsAny(endpoint[1:], "/?#%") {
+	if name == "" {
+		return nil, errors.New("attr: a resource type needs a name")
+	}
+	if len(endpoint) < 2 || endpoint[0] != '/' || strings.ContainsAny(endpoint[1:], "/?#%") {
 		return nil, fmt.Errorf("attr: resource type %q: the endpoint must be a slash and one path segment, not %q", name, endpoint)
 	}
 	root := &Attribute{Kind: Complex}
-	root.Subs = append(commonAttributes(), convert(core.Attributes)...)
+	if !isURN(core.ID) {
+		return nil, fmt.Errorf("attr: resource type %q: the schema %q is not identified by a URN", name, core.ID)
+	}
+	root.Subs = append(commonAttributes(), slices.DeleteFunc(convert(core.Attributes), (*Attribute).common)...)
 	for _, e := range extensions {
-		if !strings.HasPrefix(strings.ToLower(e.Schema.ID), "urn:") {
+		switch {
+		case !isURN(e.Schema.ID):
 			return nil, fmt.Errorf("attr: resource type %q: the extension %q is not identified by a URN", name, e.Schema.ID)
+		case strings.EqualFold(e.Schema.ID, core.ID):
+			return nil, fmt.Errorf("attr: resource type %q: the schema %q cannot extend itself", name, core.ID)
 		}
 		root.Subs = append(root.Subs, &Attribute{
 			Name: e.Schema.ID, Description: e.Schema.Description.Value(), Kind: Complex,
@@ -117,13 +127,13 @@ func (t *Type) find(path string) *Attribute {
 
 // Lookup resolves an attribute path of RFC 7644 section 3.10 without value
 // filter: "userName", "name.givenName", "urn:…:User:manager.value", the URN of
-// an extension, and names qualified by the URN of the type's own schema. Case is ignored. With
-// [ShortExtensionPath] the bare name of an extension's attribute is found too
-// if only one extension has it; fired then says so. It returns nil for what
-// the type does not have.
+// an extension, and names qualified by the URN of the type's own schema. Case
+// is ignored. With [ShortExtensionPath] the bare name of an extension's
+// attribute is found too if only one extension has it; fired then says so. It
+// returns nil for what the type does not have.
 func (t *Type) Lookup(path string, l Lenience) (_ *Attribute, fired Lenience) {
 	at, rest := t.all[0], path
-	if len(path) > 4 && strings.EqualFold(path[:4], "urn:") {
+	if isURN(path) {
 		if at, rest = t.cutURN(path); at == nil || rest == "" {
 			return at, 0
 		}
@@ -131,38 +141,56 @@ func (t *Type) Lookup(path string, l Lenience) (_ *Attribute, fired Lenience) {
 	name, sub, dotted := strings.Cut(rest, ".")
 	found := at.Sub(name)
 	if found == nil && at == t.all[0] && l.Has(ShortExtensionPath) {
-		if found = t.short(name); found != nil {
-			fired = ShortExtensionPath
-		}
+		found, fired = t.short(name), ShortExtensionPath
 	}
 	if found != nil && dotted {
 		found = found.Sub(sub)
 	}
+	if found == nil {
+		return nil, 0
+	}
 	return found, fired
 }
 
-// cutURN splits the schema off a path. The URN itself contains dots and
-// colons, so the schemas of the type are tried, not the punctuation.
-func (t *Type) cutURN(path string) (*Attribute, string) {
-	if n := len(t.Schema.ID); len(path) >= n && strings.EqualFold(path[:n], t.Schema.ID) {
-		if len(path) > n+1 && path[n] == ':' {
-			return t.all[0], path[n+1:]
+// cutURN splits the schema off a path. URNs contain dots and colons, and one
+// may begin with another, so the schemas of the type are tried, not the
+// punctuation, and the longest that fits is the one. The rest is empty where
+// the path is the URN of an extension.
+func (t *Type) cutURN(path string) (in *Attribute, rest string) {
+	length := 0
+	try := func(a *Attribute, urn string) {
+		n := len(urn)
+		if n > length && len(path) >= n && strings.EqualFold(path[:n], urn) && (len(path) == n || path[n] == ':') {
+			in, length = a, n
 		}
-		return nil, ""
 	}
+	try(t.all[0], t.Schema.ID)
 	for _, a := range t.all[0].Subs {
-		n := len(a.Name)
-		if !a.Extension || len(path) < n || !strings.EqualFold(path[:n], a.Name) {
-			continue
+		if a.Extension {
+			try(a, a.Name)
 		}
-		if len(path) == n {
-			return a, ""
-		}
-		if path[n] == ':' && len(path) > n+1 {
-			return a, path[n+1:]
-		}
+	}
+	switch {
+	case in == nil:
+		return nil, ""
+	case len(path) > length+1:
+		return in, path[length+1:]
+	case len(path) == length && in.Extension:
+		return in, ""
 	}
 	return nil, ""
+}
+
+// schema finds the schema with that URN: the document for the type's own, the
+// container of an extension, or nil.
+func (t *Type) schema(urn string) *Attribute {
+	if urn == t.Schema.ID || strings.EqualFold(urn, t.Schema.ID) {
+		return t.all[0]
+	}
+	if a := t.all[0].Sub(urn); a != nil && a.Extension {
+		return a
+	}
+	return nil
 }
 
 func (t *Type) short(name string) (found *Attribute) {
@@ -214,13 +242,21 @@ func metaAttribute() *Attribute {
 	return meta
 }
 
+// common reports whether every resource has an attribute of that name, so that
+// a schema which lists it too does not define another.
+func (a *Attribute) common() bool {
+	switch strings.ToLower(a.Name) {
+	case "schemas", "id", "externalid", "meta":
+		return true
+	}
+	return false
+}
+
+func isURN(s string) bool { return len(s) > 4 && strings.EqualFold(s[:4], "urn:") }
+
 func convert(attributes schema.Attributes) []*Attribute {
 	subs := make([]*Attribute, 0, len(attributes))
 	for _, c := range attributes {
-		switch strings.ToLower(c.Name()) {
-		case "schemas", "id", "externalid", "meta":
-			continue // common to all types, wherever a schema repeats them
-		}
 		a := &Attribute{
 			Name: c.Name(), Description: c.Description(), MultiValued: c.MultiValued(), CaseExact: c.CaseExact(), Required: c.Required(),
 			Kind:            keyword[Kind](kindNames[:], c.AttributeType()),

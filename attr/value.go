@@ -1,7 +1,5 @@
 package attr
 
-import "github.com/go-json-experiment/json/jsontext"
-
 // A Value is a read-only view of one value, in a stored document or in one
 // being worked on; what reads and matches need not know which. The zero Value
 // stands for an attribute without value (RFC 7643 section 2.5).
@@ -15,7 +13,7 @@ type Value struct {
 // Exists reports whether there is a value.
 func (v Value) Exists() bool { return v.node != nil || v.stored != nil }
 
-// Attr returns the attribute whose value this is.
+// Attr returns the attribute whose value this is. The value must exist.
 func (v Value) Attr() *Attribute {
 	if v.node != nil {
 		return v.node.attr
@@ -95,6 +93,7 @@ func (v Value) At(a *Attribute) Value {
 }
 
 // Text returns a simple value: the string, or the literal as JSON spells it.
+// It is "" for objects and lists.
 func (v Value) Text() string {
 	if v.node != nil {
 		return v.node.text
@@ -108,14 +107,6 @@ func (v Value) Text() string {
 // Bool reports whether v is true.
 func (v Value) Bool() bool { return v.Text() == "true" }
 
-func unquote(raw string) string {
-	b, err := jsontext.AppendUnquote(nil, raw)
-	if err != nil {
-		return "" // cannot be: Freeze wrote it
-	}
-	return string(b)
-}
-
 // JSON returns a stored value as canonical JSON, and "" for one that is being
 // worked on.
 func (v Value) JSON() string {
@@ -123,4 +114,26 @@ func (v Value) JSON() string {
 		return ""
 	}
 	return v.raw()
+}
+
+// Same reports whether two values are equal, those of multi-valued attributes
+// in the same order. It compares stored documents and ones being worked on.
+func Same(v, w Value) bool {
+	if !v.Exists() || !w.Exists() {
+		return v.Exists() == w.Exists()
+	}
+	if v.Attr() != w.Attr() || v.IsList() != w.IsList() {
+		return false
+	}
+	c, d := v.First(), w.First()
+	if !c.Exists() && !d.Exists() {
+		return v.Text() == w.Text()
+	}
+	for c.Exists() && d.Exists() {
+		if !Same(c, d) {
+			return false
+		}
+		c, d = c.Next(), d.Next()
+	}
+	return c.Exists() == d.Exists()
 }

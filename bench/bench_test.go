@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -100,6 +101,52 @@ func TestPeerIsCorrect(t *testing.T) {
 			if err := c.do(); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
+		}
+	}
+}
+
+// nothing answers everything with an empty 200, as fast as can be.
+var nothing = subject{handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	w.WriteHeader(http.StatusOK)
+})}
+
+// A server that answers fast and wrong must not get a figure.
+func TestWrongAnswersAreNotCounted(t *testing.T) {
+	s, err := newPeer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := populate(s, smallStore, 1, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.client.subject = nothing
+	if err := p.verify(); err == nil {
+		t.Error("a server that answers nothing was verified")
+	}
+	for _, name := range append(callNames, callMemberSmall) {
+		c, err := p.call(name, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.do(); err == nil {
+			t.Errorf("%s: an empty answer was counted", name)
+		}
+	}
+}
+
+// BenchmarkHarness is what the harness itself costs a call: under 0.5 µs.
+func BenchmarkHarness(b *testing.B) {
+	c, err := newClient(nothing)
+	if err != nil {
+		b.Fatal(err)
+	}
+	m := c.message(http.MethodPut, "/Users/0199b8a4-7c7e-7d50-9c0e-0123456789ab", "", appendUser(nil, 1, titleFirst))
+	want := expectation{status: http.StatusOK}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := c.expect(&m, &want); err != nil {
+			b.Fatal(err)
 		}
 	}
 }

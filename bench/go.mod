@@ -10,6 +10,7 @@ require (
 )
 
 require (
+	github.com/muster-id/scim v0.0.0
 	github.com/q-uint/parser v0.3.1 // indirect
 	github.com/q-uint/xsd-datetime v1.0.0 // indirect
 )

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -64,7 +63,6 @@ func serve(name string, n, step int, in io.Reader, out io.Writer) error {
 	if err := reports.Encode(report{Attributes: attributes}); err != nil {
 		return err
 	}
-	runtime.GC() // of what filling the store left
 	meters := make(map[order]*meter)
 	for {
 		var o order

@@ -2,7 +2,6 @@ package filter
 
 import (
 	"iter"
-	"strings"
 
 	"github.com/muster-id/scim/attr"
 )
@@ -13,8 +12,8 @@ import (
 //sumtype:decl
 type Expr interface {
 	// String returns the canonical text: keywords in lower case, attributes by
-	// their full path, parentheses only where the order needs them. Parsed
-	// strictly it gives an equal expression.
+	// their full path unless they stand in brackets, parentheses only where the
+	// order needs them. Parsed strictly it gives an equal expression.
 	String() string
 
 	expr()
@@ -80,7 +79,7 @@ func (op Op) String() string { return opNames[op] }
 
 func opNamed(name string) (Op, bool) {
 	for i := range Le + 1 {
-		if strings.EqualFold(name, opNames[i]) {
+		if isKeyword(name, opNames[i]) {
 			return i, true
 		}
 	}

@@ -154,7 +154,7 @@ func (e *Compare) Holds(text string) bool {
 		n, _ := strconv.ParseFloat(text, 64) // beyond the range it is infinite, which is in order
 		return e.Op.ordersFloat(n, l.number.float)
 	case Time:
-		if t, ok := attr.ParseTime(text); ok {
+		if t, ok := instant(text); ok {
 			return e.HoldsTime(t)
 		}
 		return e.HoldsNone()
@@ -287,6 +287,31 @@ func vacant(v attr.Value) bool {
 		}
 	}
 	return true
+}
+
+// instant is [attr.ParseTime] without its allocation for times that are not in
+// UTC: a time zone of their own.
+func instant(s string) (time.Time, bool) {
+	at := len(s) - len("+00:00")
+	if at < 0 || s[at] != '+' && s[at] != '-' || s[at+3] != ':' {
+		return attr.ParseTime(s)
+	}
+	t, err := time.Parse("2006-01-02T15:04:05", s[:at]) // reads fractions too
+	hours, h := twoDigits(s[at+1:])
+	minutes, m := twoDigits(s[at+4:])
+	if err != nil || !h || !m {
+		return attr.ParseTime(s)
+	}
+	offset := time.Duration(hours)*time.Hour + time.Duration(minutes)*time.Minute
+	if s[at] == '+' {
+		offset = -offset
+	}
+	return t.Add(offset), true
+}
+
+func twoDigits(s string) (n int, ok bool) {
+	a, b := s[0]-'0', s[1]-'0'
+	return int(a)*10 + int(b), a <= 9 && b <= 9
 }
 
 // sameOctets reports whether two texts are the same octets in base64: with and

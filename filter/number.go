@@ -15,8 +15,11 @@ type decimal struct {
 	float    float64
 }
 
-// parseDecimal reads a JSON number (RFC 8259 section 6). It refuses what float64
-// cannot hold, so that exponents are small.
+// maxExponent is far beyond what anybody means and far below an overflow.
+const maxExponent = 1_000_000
+
+// parseDecimal reads a JSON number (RFC 8259 section 6). What float64 cannot hold
+// is infinite there. It refuses exponents beyond maxExponent.
 func parseDecimal(s string) (decimal, bool) {
 	rest, negative := strings.CutPrefix(s, "-")
 	whole, rest := cutDigits(rest)
@@ -39,14 +42,11 @@ func parseDecimal(s string) (decimal, bool) {
 			return decimal{}, false
 		}
 		var err error
-		if power, err = strconv.Atoi(sign); err != nil {
+		if power, err = strconv.Atoi(sign); err != nil || power > maxExponent || power < -maxExponent {
 			return decimal{}, false
 		}
 	}
-	float, err := strconv.ParseFloat(s, 64)
-	if err != nil {
-		return decimal{}, false
-	}
+	float, _ := strconv.ParseFloat(s, 64) // the syntax is right, and beyond the range it is infinite
 	d := decimal{negative: negative, exponent: len(whole) + power, float: float}
 	trimmed := strings.TrimLeft(whole+fraction, "0")
 	d.exponent -= len(whole) + len(fraction) - len(trimmed)

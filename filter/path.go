@@ -85,3 +85,48 @@ func ParsePath(s string, t *attr.Type, o Options) (p Path, fired attr.Lenience, 
 	}
 	return p, in.fired, nil
 }
+
+// path reads the whole text as a path.
+func (p *parser) path() (Path, error) {
+	p.at = p.skipped(p.at)
+	name := p.wordAt(p.at)
+	if name == "" {
+		return Path{}, p.error(p.at, "an attribute is expected, not ", p.found(p.at), " (RFC 7644 section 3.5.2)")
+	}
+	a, err := p.attribute(name)
+	if err != nil {
+		return Path{}, err
+	}
+	p.at += len(name)
+	path := Path{Attr: a}
+	if p.sees('[') {
+		if path, err = p.selection(a); err != nil {
+			return Path{}, err
+		}
+	}
+	if p.at = p.skipped(p.at); p.at < len(p.text) {
+		return Path{}, p.error(p.at, "the path should end here, but ", p.found(p.at), " follows (RFC 7644 section 3.5.2)")
+	}
+	return path, nil
+}
+
+// selection reads the filter behind a, and the sub-attribute behind that.
+func (p *parser) selection(a *attr.Attribute) (path Path, err error) {
+	if !a.MultiValued || a.Kind != attr.Complex {
+		return Path{}, p.error(p.at, a.Path(), " is not a multi-valued complex attribute, so no value can be selected from it in brackets (RFC 7644 section 3.5.2)")
+	}
+	path.Attr = a
+	p.kind = attr.InvalidFilter
+	if path.Filter, err = p.brackets(a); err != nil {
+		return Path{}, err
+	}
+	p.kind = attr.InvalidPath
+	if p.sees('.') {
+		name := p.wordAt(p.at + 1)
+		if path.Sub, err = p.sub(a, name, p.at+1); err != nil {
+			return Path{}, err
+		}
+		p.at += 1 + len(name)
+	}
+	return path, nil
+}

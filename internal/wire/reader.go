@@ -88,7 +88,7 @@ func (r *Reader) String() (string, error) {
 	if err != nil {
 		return "", explain(err)
 	}
-	if v.Kind() != '"' {
+	if v[0] != '"' {
 		return "", &SyntaxError{"a JSON string was expected"}
 	}
 	inner := v[1 : len(v)-1]

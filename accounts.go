@@ -1,0 +1,402 @@
+package scim
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// A subject is a user whose account a request affects.
+type subject struct {
+	id     string
+	user   *Resource     // nil: read it
+	was    *AccountState // as it is stored
+	next   *AccountState // as the request's own rules changed it; nil: was, read if that is nil too
+	change Change
+	fresh  bool // just created: no groups, no stored state
+}
+
+// batch is how many accounts are worked out at once: a group of 100,000
+// members affects as many.
+const batch = 1000
+
+// tell works out what each of the users may now do, tells the Provisioner, and
+// keeps what it was told. Users are told in order of id, so that locks of the
+// host are taken in one order (rule: accounts follow in order of id).
+func (w *work) tell(ctx context.Context, subjects []subject) error {
+	slices.SortFunc(subjects, func(a, b subject) int { return strings.Compare(a.id, b.id) })
+	for chunk := range slices.Chunk(subjects, batch) {
+		if err := w.tellSome(ctx, chunk); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *work) tellSome(ctx context.Context, subjects []subject) error {
+	if err := w.load(ctx, subjects); err != nil {
+		return err
+	}
+	groups, err := w.groupsOf(ctx, subjects)
+	if err != nil {
+		return err
+	}
+	accounts := make([]*Account, 0, len(subjects))
+	told := make([]*subject, 0, len(subjects))
+	for i := range subjects {
+		s := &subjects[i]
+		if s.user == nil {
+			continue // a group as a member of a group, or gone
+		}
+		a, err := w.account(ctx, s, groups[i])
+		if err != nil {
+			return err
+		}
+		accounts, told = append(accounts, a), append(told, s)
+	}
+	if w.provisioner != nil {
+		if err := w.provision(ctx, accounts); err != nil {
+			return err
+		}
+		if w.committer != nil {
+			w.told = append(w.told, accounts...)
+		}
+	}
+	for i, s := range told {
+		s.next.HostID = cmp.Or(accounts[i].HostID, s.next.HostID)
+		if s.was != nil && sameState(s.was, s.next) {
+			continue
+		}
+		if err := w.tx.PutAccount(ctx, s.next); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func sameState(a, b *AccountState) bool {
+	return a.HostID == b.HostID && a.ExternalID == b.ExternalID && a.Email == b.Email && a.Active == b.Active &&
+		a.Deleted == b.Deleted && a.Held == b.Held && a.RefusedEmail == b.RefusedEmail && a.ApprovedEmail == b.ApprovedEmail &&
+		SameGrants(a.Grants, b.Grants)
+}
+
+// load reads the users and states that the caller did not have.
+func (w *work) load(ctx context.Context, subjects []subject) error {
+	var missing []string
+	var at []int
+	for i := range subjects {
+		s := &subjects[i]
+		if s.user == nil {
+			user, err := w.tx.Get(ctx, Ref{w.Directory, "User", s.id}, GetOptions{})
+			if err != nil && !errors.Is(err, ErrNotFound) {
+				return err
+			}
+			s.user = user
+		}
+		if s.was == nil && !s.fresh && s.user != nil {
+			missing, at = append(missing, s.id), append(at, i)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	states, err := w.tx.Accounts(ctx, w.Directory, missing)
+	if err != nil {
+		return err
+	}
+	for i, state := range states {
+		subjects[at[i]].was = state
+	}
+	return nil
+}
+
+func (w *work) groupsOf(ctx context.Context, subjects []subject) ([][]GroupRef, error) {
+	if len(subjects) == 1 && subjects[0].fresh {
+		return make([][]GroupRef, 1), nil
+	}
+	ids := make([]string, len(subjects))
+	for i := range subjects {
+		ids[i] = subjects[i].id
+	}
+	groups, err := w.tx.GroupsOf(ctx, w.Directory, ids)
+	if err != nil {
+		return nil, err
+	}
+	if w.binder != nil && w.ledger != nil {
+		for i := range groups {
+			for j := range groups[i] {
+				if err := w.bind(ctx, &groups[i][j]); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	return groups, nil
+}
+
+// account works out the complete desired state of a user's account and what is
+// kept of it, and raises the event of changed roles.
+func (w *work) account(ctx context.Context, s *subject, groups []GroupRef) (*Account, error) {
+	r := s.user
+	if s.next == nil {
+		s.next = new(AccountState)
+		if s.was != nil {
+			*s.next = *s.was
+		} else {
+			s.next.User = r.Ref()
+			s.next.Email, _ = emailOf(r, w.dir.Policy.EmailSource)
+		}
+	}
+	next := s.next
+	next.ExternalID = r.ExternalID()
+	wanted := r.User().Active()
+	next.Active = wanted && next.Held == ""
+	if wanted {
+		// A person who is out keeps the roles that were left behind, and gets
+		// today's when coming back (rule B3).
+		grants, err := w.grants(ctx, r, groups, next.Grants)
+		if err != nil {
+			return nil, err
+		}
+		var before []Grant
+		if s.was != nil {
+			before = s.was.Grants
+		}
+		if !SameGrants(before, grants) && w.ledger != nil {
+			w.event(aboutRoles, &Event{Type: UserRolesChanged, Data: r, Roles: grants, PreviousRoles: before})
+		}
+		next.Grants = grants
+	}
+	return w.describe(r, next, groups, s.change), nil
+}
+
+// grants turns groups into roles (rules C1 to C7): the mapper's, and those
+// given by hand, which stay.
+func (w *work) grants(ctx context.Context, user *Resource, groups []GroupRef, had []Grant) ([]Grant, error) {
+	grants, err := w.roles.Roles(ctx, w.dir, user, groups)
+	if err != nil {
+		return nil, fmt.Errorf("scim: RoleMapper: %w", err)
+	}
+	for _, g := range had {
+		if g.Source == Manual {
+			grants = append(slices.Clip(grants), g)
+		}
+	}
+	return canonicalGrants(grants), nil
+}
+
+// withManual returns the grants with roles given by hand added.
+func withManual(grants []Grant, roles []string) []Grant {
+	for _, role := range roles {
+		grants = append(grants, Grant{Role: role, Source: Manual})
+	}
+	return canonicalGrants(grants)
+}
+
+// bind gives a group the selectors of the role mapping that it claims: each
+// selector belongs to the first group that matched it, for good; after a
+// deletion only a group with the same externalId inherits it (rules C2 to C4).
+func (w *work) bind(ctx context.Context, g *GroupRef) error {
+	if known, ok := w.bound[g.ID]; ok {
+		g.Bound = known
+		return nil
+	}
+	if w.claims == nil {
+		claims, err := w.tx.Bindings(ctx, w.Directory)
+		if err != nil {
+			return err
+		}
+		w.claims, w.bound = claims, map[string][]string{}
+	}
+	bound := g.Bound
+	if bound == nil {
+		bound = []string{}
+	}
+	var claimed []string
+	for _, selector := range w.binder.Selectors(w.dir, *g) {
+		if slices.Contains(bound, selector) {
+			continue
+		}
+		old, taken := w.claims[selector]
+		if taken && old.GroupID != g.ID && (old.ExternalID == "" || old.ExternalID != g.ExternalID) {
+			continue
+		}
+		claimed = append(claimed, selector)
+	}
+	if len(claimed) > 0 {
+		if err := w.tx.Bind(ctx, w.Directory, Binding{GroupID: g.ID, ExternalID: g.ExternalID}, claimed...); err != nil {
+			return err
+		}
+		bound = append(slices.Clip(bound), claimed...)
+		w.claims = nil // read again: it has changed
+	}
+	if w.bound == nil {
+		w.bound = map[string][]string{}
+	}
+	w.bound[g.ID] = bound
+	g.Bound = bound
+	return nil
+}
+
+// describe writes an account down for the host.
+func (w *work) describe(r *Resource, state *AccountState, groups []GroupRef, change Change) *Account {
+	return &Account{
+		Tenant: w.Directory.Tenant, Directory: w.Directory.Directory,
+		HostID: state.HostID, ID: state.User.ID, ExternalID: state.ExternalID,
+		Email: state.Email, EmailVerified: registered(w.dir, state.Email),
+		Profile: profileOf(r), Active: state.Active, Held: state.Held,
+		Roles: slices.Clone(state.Grants), Groups: groups, Change: change, User: r,
+	}
+}
+
+// profileOf maps attributes to the profile (rule E4).
+func profileOf(r *Resource) Profile {
+	u := r.User()
+	t := r.typ
+	first := func(list, value string) string {
+		s, _ := r.Text(list + "." + value)
+		return s
+	}
+	p := Profile{
+		Name: u.DisplayName(), GivenName: u.GivenName(), FamilyName: u.FamilyName(),
+		PreferredUserName: u.UserName(),
+	}
+	if p.Name == "" {
+		p.Name = cmp.Or(u.FormattedName(), strings.TrimSpace(p.GivenName+" "+p.FamilyName))
+	}
+	if t.phoneNumbers != nil {
+		p.PhoneNumber = first("phoneNumbers", "value")
+	}
+	if t.photos != nil {
+		p.Picture = first("photos", "value")
+	}
+	p.Locale, _ = r.Text("locale")
+	return p
+}
+
+// current describes the account of a user as it is, also of a deleted one.
+func (w *work) current(ctx context.Context, user Ref, change Change) (*Account, error) {
+	states, err := w.tx.Accounts(ctx, user.Directory, []string{user.ID})
+	if err != nil {
+		return nil, err
+	}
+	state := states[0]
+	if state == nil {
+		return nil, ErrNotFound
+	}
+	r, err := w.tx.Get(ctx, user, GetOptions{})
+	if errors.Is(err, ErrNotFound) {
+		return w.departed(state, nil), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	groups, err := w.groupsOf(ctx, []subject{{id: user.ID}})
+	if err != nil {
+		return nil, err
+	}
+	return w.describe(r, state, groups[0], change), nil
+}
+
+// desired describes the account of a user of a store that keeps no states.
+func (w *work) desired(ctx context.Context, s subject) (*Account, error) {
+	groups, err := w.groupsOf(ctx, []subject{s})
+	if err != nil {
+		return nil, err
+	}
+	return w.account(ctx, &s, groups[0])
+}
+
+// departed describes the account of a deleted user: no access, no roles but
+// those given by hand, which are the host's to keep.
+func (w *work) departed(state *AccountState, last *Resource) *Account {
+	a := &Account{
+		Tenant: w.Directory.Tenant, Directory: w.Directory.Directory,
+		HostID: state.HostID, ID: state.User.ID, ExternalID: state.ExternalID,
+		Email: state.Email, EmailVerified: registered(w.dir, state.Email),
+		Roles: slices.Clone(state.Grants), Change: Deleted,
+	}
+	if last != nil {
+		a.Profile = profileOf(last)
+	}
+	return a
+}
+
+// provision calls the Provisioner for each account in turn.
+func (w *work) provision(ctx context.Context, accounts []*Account) error {
+	if len(accounts) == 0 {
+		return nil
+	}
+	return w.hooks(ctx, len(accounts), func(ctx context.Context, i int) error {
+		a := accounts[i]
+		id, err := w.provisioner.Provision(ctx, a)
+		if err == nil && id != "" {
+			a.HostID = id
+		}
+		return err
+	})
+}
+
+// hook calls one function of the host.
+func (e *Engine) hook(ctx context.Context, call func(ctx context.Context) error) error {
+	return e.hooks(ctx, 1, func(ctx context.Context, _ int) error { return call(ctx) })
+}
+
+// hooks calls a function of the host n times, each with its own deadline, and
+// survives what it may do: panic, or hang beyond the deadline. For the latter it runs in a
+// goroutine of its own, which is abandoned when it does not come back.
+func (e *Engine) hooks(ctx context.Context, n int, call func(ctx context.Context, i int) error) error {
+	limit := e.cfg.ProvisionTimeout
+	var begun atomic.Int64
+	done := make(chan error, 1)
+	go func() {
+		defer func() {
+			if p := recover(); p != nil {
+				done <- fmt.Errorf("scim: a hook of the host panicked: %v\n%s", p, debug.Stack())
+			}
+		}()
+		for i := range n {
+			begun.Add(1)
+			if err := callWithin(ctx, limit, i, call); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	watch := time.NewTimer(limit + hookGrace)
+	defer watch.Stop()
+	for last := int64(1); ; {
+		select {
+		case err := <-done:
+			return err
+		case <-watch.C:
+			now := begun.Load()
+			if now == last {
+				return &Error{Status: 503, Detail: "the application did not answer in time and nothing was changed; try again", RetryAfter: 30 * time.Second,
+					Err: fmt.Errorf("scim: a hook of the host ignores its deadline of %s and was abandoned", limit)}
+			}
+			last = now
+			watch.Reset(limit + hookGrace)
+		}
+	}
+}
+
+func callWithin(ctx context.Context, limit time.Duration, i int, call func(ctx context.Context, i int) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := call(ctx, i)
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
+		return &Error{Status: 503, Detail: "the application did not answer in time and nothing was changed; try again", RetryAfter: 30 * time.Second, Err: err}
+	}
+	return fmt.Errorf("scim: a hook of the host failed: %w", err)
+}

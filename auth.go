@@ -1,0 +1,128 @@
+package scim
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/muster-id/scim/attr"
+)
+
+// An Authenticator says who is calling. The directory comes from the
+// credential alone, never from anything in the URL. An error is answered with
+// 401, or as it is where it is an [*Error]. Authenticate is called concurrently
+// and must not keep the request.
+type Authenticator interface {
+	Authenticate(r *http.Request) (*Caller, error)
+}
+
+// AuthenticatorFunc is a function as an [Authenticator].
+type AuthenticatorFunc func(r *http.Request) (*Caller, error)
+
+// Authenticate calls f.
+func (f AuthenticatorFunc) Authenticate(r *http.Request) (*Caller, error) { return f(r) }
+
+// A Caller is an authenticated client. It must not be changed while requests
+// use it.
+type Caller struct {
+	Directory *Directory    // never nil
+	Actor     string        // what log and events call the client: a token's label, never the token
+	Fired     attr.Lenience // tolerances that the credential needed
+}
+
+// ErrUnauthenticated is returned by an [Authenticator] for a request without
+// acceptable credential.
+var ErrUnauthenticated = errors.New("scim: not authenticated")
+
+// A Token is a static bearer token of a directory.
+type Token struct {
+	Secret    string // the token itself; or
+	SHA256    string // its SHA-256 in hexadecimal, so that no secret is in the configuration
+	Label     string // what log and events call it; "token" if empty
+	Directory *Directory
+}
+
+// StaticTokens returns an [Authenticator] for tokens that are known when the
+// program starts. Only their hashes are kept. The header is "Authorization:
+// Bearer TOKEN" with the scheme in any case; dialects with [attr.BareToken]
+// accept the token alone, as some Okta applications send it.
+func StaticTokens(tokens ...Token) (Authenticator, error) {
+	s := make(staticTokens, len(tokens))
+	for i, t := range tokens {
+		var digest [sha256.Size]byte
+		switch {
+		case (t.Secret == "") == (t.SHA256 == ""):
+			return nil, fmt.Errorf("scim: token %d: give either Secret or SHA256", i)
+		case t.Directory == nil || t.Directory.Tenant == "" || t.Directory.ID == "":
+			return nil, fmt.Errorf("scim: token %d: a directory with Tenant and ID is required", i)
+		case t.Secret != "":
+			digest = sha256.Sum256([]byte(t.Secret))
+		default:
+			if n, err := hex.Decode(digest[:], []byte(t.SHA256)); err != nil || n != len(digest) || len(t.SHA256) != 2*len(digest) {
+				return nil, fmt.Errorf("scim: token %d: SHA256 is not 64 hexadecimal digits", i)
+			}
+		}
+		if s[digest] != nil {
+			return nil, fmt.Errorf("scim: token %d is there twice", i)
+		}
+		if t.Label == "" {
+			t.Label = "token"
+		}
+		s[digest] = &staticToken{
+			digest: digest,
+			bearer: Caller{Directory: t.Directory, Actor: t.Label},
+			bare:   Caller{Directory: t.Directory, Actor: t.Label, Fired: attr.BareToken},
+		}
+	}
+	return s, nil
+}
+
+// staticTokens finds a token by its digest. What the map's timing could tell
+// is something about a hash, not about a token.
+type staticTokens map[[sha256.Size]byte]*staticToken
+
+type staticToken struct {
+	digest       [sha256.Size]byte
+	bearer, bare Caller
+}
+
+func (s staticTokens) Authenticate(r *http.Request) (*Caller, error) {
+	secret, bearer := bearerToken(r)
+	if secret == "" {
+		return nil, ErrUnauthenticated
+	}
+	digest := sha256.Sum256([]byte(secret))
+	t := s[digest]
+	if t == nil || subtle.ConstantTimeCompare(digest[:], t.digest[:]) != 1 {
+		return nil, ErrUnauthenticated
+	}
+	if bearer {
+		return &t.bearer, nil
+	}
+	if !t.bare.Directory.lenience().Has(attr.BareToken) {
+		return nil, ErrUnauthenticated
+	}
+	return &t.bare, nil
+}
+
+// bearerToken returns the token of the Authorization header and whether the
+// scheme was there.
+func bearerToken(r *http.Request) (token string, bearer bool) {
+	values := r.Header["Authorization"]
+	if len(values) != 1 {
+		return "", false // none, or two that could mean two callers
+	}
+	const scheme = "bearer "
+	value := strings.TrimSpace(values[0])
+	if len(value) > len(scheme) && strings.EqualFold(value[:len(scheme)], scheme) {
+		return strings.TrimSpace(value[len(scheme):]), true
+	}
+	if strings.ContainsAny(value, " ,\t") {
+		return "", false // another scheme
+	}
+	return value, false
+}

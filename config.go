@@ -1,0 +1,110 @@
+package scim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Config holds what [NewHandler] and [NewEngine] do not require. The nil
+// Config and every zero field are the recommended values.
+type Config struct {
+	// Types are the resource types, CoreTypes by default. The store must have
+	// been given the same.
+	Types *Types
+
+	// Provisioner is told what each person may do. Without it the directory
+	// state is kept and nobody is told.
+	Provisioner Provisioner
+
+	// ProvisionTimeout bounds one call of a hook, 10 seconds by default. A
+	// hook that ignores its context for a second more is abandoned, and the
+	// request is rolled back.
+	ProvisionTimeout time.Duration
+
+	// BaseURL is where the handler is reached from outside, for example
+	// "https://api.example.com/scim/v2": it is what meta.location, $ref and
+	// Location begin with. By default it is taken from each request: its Host, https unless the
+	// connection is plain, and the path under which it was mounted. Behind a
+	// proxy that changes Host or scheme it must be set.
+	BaseURL string
+
+	// Logger receives what an operator must know: causes of 500s, failed
+	// hooks. It never receives a token or the value of an attribute. By
+	// default nothing is logged.
+	Logger *slog.Logger
+
+	// OnRequest is called after each authenticated request with what the
+	// request log records: the outcome, and which tolerances fired. It must not keep
+	// the entry's slices past the call.
+	OnRequest func(ctx context.Context, entry *RequestLog)
+
+	// Now is the clock, time.Now by default.
+	Now func() time.Time
+
+	Limits Limits
+}
+
+// Limits bounds what a request may ask for (rule E3). Zero fields are the
+// defaults.
+type Limits struct {
+	Body         int64 // bytes of a body, 2 MiB; more is 413
+	GroupBody    int64 // bytes of a body about a group, 32 MiB
+	Operations   int   // operations of a PATCH, 1,000
+	Page         int   // resources on a page, 1,000; count beyond is lowered
+	DefaultPage  int   // resources on a page where count is not given, 100
+	FilterLength int   // bytes of a filter, 8 KiB
+	Depth        int   // nesting of filters and of JSON, 32
+}
+
+func (c *Config) resolve() (Config, error) {
+	var r Config
+	if c != nil {
+		r = *c
+	}
+	if r.Types == nil {
+		r.Types = CoreTypes()
+	}
+	if r.Logger == nil {
+		r.Logger = slog.New(slog.DiscardHandler)
+	}
+	if r.Now == nil {
+		r.Now = time.Now
+	}
+	if r.ProvisionTimeout == 0 {
+		r.ProvisionTimeout = 10 * time.Second
+	}
+	if r.ProvisionTimeout < 0 {
+		return r, errors.New("scim: Config.ProvisionTimeout is negative")
+	}
+	if r.BaseURL != "" {
+		u, err := url.Parse(r.BaseURL)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+			return r, fmt.Errorf("scim: Config.BaseURL %q is not an absolute http or https URL without query", r.BaseURL)
+		}
+		r.BaseURL = strings.TrimRight(r.BaseURL, "/")
+	}
+	l := &r.Limits
+	if l.Body < 0 || l.GroupBody < 0 || l.Operations < 0 || l.Page < 0 || l.DefaultPage < 0 || l.FilterLength < 0 || l.Depth < 0 {
+		return r, errors.New("scim: a field of Config.Limits is negative")
+	}
+	setDefault(&l.Body, 2<<20)
+	setDefault(&l.GroupBody, 32<<20)
+	setDefault(&l.Operations, 1000)
+	setDefault(&l.Page, 1000)
+	setDefault(&l.DefaultPage, 100)
+	setDefault(&l.FilterLength, 8<<10)
+	setDefault(&l.Depth, 32)
+	l.DefaultPage = min(l.DefaultPage, l.Page)
+	return r, nil
+}
+
+func setDefault[T int | int64](v *T, value T) {
+	if *v == 0 {
+		*v = value
+	}
+}

@@ -1,0 +1,644 @@
+package scim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/muster-id/scim/attr"
+	"github.com/muster-id/scim/patch"
+)
+
+// An Engine is what a request does once it is no longer HTTP: it applies the
+// rules, writes through the store, works out what each affected person may now
+// do, and tells the host. A [Handler] has one; hosts use it to repeat and to
+// repair. It is safe for concurrent use.
+type Engine struct {
+	store   Store
+	members MemberStore // nil: members are inline
+	ledger  Ledger      // nil: no transactions
+
+	roles       RoleMapper
+	binder      Binder    // nil: the mapping names groups by id alone
+	committer   Committer // nil
+	resolver    Resolver  // nil
+	provisioner Provisioner
+
+	cfg Config
+}
+
+// NewEngine checks that the store can do what the configuration asks for. The
+// roles may be NoRoles.
+func NewEngine(store Store, roles RoleMapper, cfg *Config) (*Engine, error) {
+	if store == nil || roles == nil {
+		return nil, errors.New("scim: a Store and a RoleMapper are required; NoRoles is one for applications without roles")
+	}
+	resolved, err := cfg.resolve()
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{store: store, roles: roles, provisioner: resolved.Provisioner, cfg: resolved}
+	e.members, _ = store.(MemberStore)
+	e.ledger, _ = store.(Ledger)
+	e.binder, _ = roles.(Binder)
+	e.committer, _ = resolved.Provisioner.(Committer)
+	e.resolver, _ = resolved.Provisioner.(Resolver)
+	if e.ledger == nil && e.resolver != nil {
+		return nil, errors.New("scim: a Provisioner that is a Resolver needs a store that is a Ledger: links and holds must be kept with the user (rule A7)")
+	}
+	return e, nil
+}
+
+// checkDirectory refuses a directory whose policy the store cannot honour.
+func (e *Engine) checkDirectory(d *Directory) error {
+	if d == nil || d.Tenant == "" || d.ID == "" {
+		return errors.New("scim: the Authenticator returned no directory, or one without Tenant or ID")
+	}
+	if e.ledger == nil && (d.Policy.Email == KeepEmail || d.Policy.Domain == GuestDomain || d.Policy.RejoinByEmail) {
+		return errors.New("scim: KeepEmail, GuestDomain and RejoinByEmail need a store that is a Ledger: the account differs from the user, and that must be kept")
+	}
+	return nil
+}
+
+// A request is one SCIM request on its way through the engine.
+type request struct {
+	RequestLog
+	dir      *Directory
+	lenience attr.Lenience
+	isWrite  bool // logged with the transaction, if it committed
+}
+
+func (q *request) ref(t *ResourceType, id string) Ref {
+	return Ref{Directory: q.Directory, Type: t.Name, ID: id}
+}
+
+// A work is the writing part of a request: one transaction, or one attempt
+// where the store has none.
+type work struct {
+	*Engine
+	*request
+	tx Tx
+
+	events [4][]*Event // by phase: the order of rule D3
+
+	told   []*Account          // accounts the Provisioner was told of
+	bound  map[string][]string // selectors by group id, worked out in this transaction
+	owed   []Delivery          // calls of Committed
+	claims map[string]Binding  // of the directory, read once
+}
+
+// The phases of rule D3.
+const (
+	aboutUsers = iota
+	aboutGroups
+	aboutMembers
+	aboutRoles
+)
+
+func (w *work) event(phase int, e *Event) {
+	e.Time, e.Directory, e.Actor, e.Request = w.Time, w.Directory, w.Actor, w.ID
+	w.events[phase] = append(w.events[phase], e)
+	if !slices.Contains(w.Changed, e.Type) {
+		w.Changed = append(w.Changed, e.Type)
+	}
+}
+
+// attempts bounds the repetitions of a write that lost a race against another,
+// in stores without transactions.
+const attempts = 8
+
+// write runs fn in a transaction, and after the commit makes the calls that a
+// rollback could not undo. retry allows fn to run again where the store has no
+// transactions and somebody else's write came between.
+func (e *Engine) write(ctx context.Context, q *request, retry bool, fn func(ctx context.Context, w *work) error) error {
+	q.isWrite = true
+	if e.ledger == nil {
+		for i := 1; ; i++ {
+			w := &work{Engine: e, request: q, tx: plainTx{e}}
+			err := fn(ctx, w)
+			if err == nil || !retry || i == attempts || !errors.Is(err, ErrVersion) {
+				if err == nil {
+					e.afterCommit(ctx, q, w)
+				}
+				return err
+			}
+		}
+	}
+	var done *work
+	err := e.ledger.Do(ctx, q.Directory.Tenant, func(ctx context.Context, tx Tx) error {
+		q.Changed = q.Changed[:0]
+		w := &work{Engine: e, request: q, tx: tx}
+		done = w
+		if err := fn(ctx, w); err != nil {
+			return err
+		}
+		return w.finish(ctx)
+	})
+	if err != nil {
+		return err
+	}
+	e.afterCommit(ctx, q, done)
+	return nil
+}
+
+// finish writes what commits with the state: events in order, deliveries, the
+// line of the log.
+func (w *work) finish(ctx context.Context) error {
+	events := w.events[0]
+	for _, phase := range w.events[1:] {
+		events = append(events, phase...)
+	}
+	if len(events) > 0 {
+		if err := w.tx.Append(ctx, events...); err != nil {
+			return err
+		}
+	}
+	if w.committer != nil && len(w.told) > 0 {
+		owed := make([]Delivery, len(w.told))
+		for i, a := range w.told {
+			owed[i] = Delivery{User: Ref{w.Directory, "User", a.ID}, Change: a.Change, Since: w.Time}
+		}
+		var err error
+		if w.owed, err = w.tx.Deliver(ctx, owed...); err != nil {
+			return err
+		}
+	}
+	w.Duration = w.cfg.Now().Sub(w.Time)
+	entry := w.RequestLog
+	return w.tx.Log(ctx, &entry)
+}
+
+// afterCommit calls Committed for every account (rule B6). The request has
+// succeeded: an error is logged and the call repeated by DeliverPending.
+func (e *Engine) afterCommit(ctx context.Context, q *request, w *work) {
+	if e.committer == nil || len(w.told) == 0 {
+		return
+	}
+	// The client may have hung up; access ends all the same.
+	ctx = context.WithoutCancel(ctx)
+	var done []Delivery
+	for i, a := range w.told {
+		err := e.hook(ctx, func(ctx context.Context) error { return e.committer.Committed(ctx, a) })
+		if err != nil {
+			e.cfg.Logger.ErrorContext(ctx, "scim: Committed failed and will be repeated", "request", q.ID.String(),
+				"tenant", q.Directory.Tenant, "directory", q.Directory.Directory, "user", a.ID, "change", string(a.Change), "error", err)
+			continue
+		}
+		if w.owed != nil {
+			done = append(done, w.owed[i])
+		}
+	}
+	if len(done) > 0 {
+		if err := e.ledger.Delivered(ctx, q.Directory.Tenant, done...); err != nil {
+			e.cfg.Logger.ErrorContext(ctx, "scim: deliveries could not be marked as done and will be repeated", "request", q.ID.String(), "error", err)
+		}
+	}
+}
+
+// record writes down a request that did not commit: reads, and refusals in a
+// transaction of their own where they are events.
+func (e *Engine) record(ctx context.Context, q *request, cause *Error) {
+	if e.ledger == nil {
+		return
+	}
+	ctx = context.WithoutCancel(ctx)
+	entry := q.RequestLog
+	var err error
+	if cause == nil || cause.event == nil {
+		err = e.ledger.Log(ctx, &entry)
+	} else {
+		err = e.ledger.Do(ctx, q.Directory.Tenant, func(ctx context.Context, tx Tx) error {
+			return e.recordRefusal(ctx, q, tx, cause.event, &entry)
+		})
+	}
+	if err != nil {
+		e.cfg.Logger.ErrorContext(ctx, "scim: a request could not be logged", "request", q.ID.String(), "error", err)
+	}
+}
+
+// recordRefusal appends the event of a refused change, once per distinct value.
+func (e *Engine) recordRefusal(ctx context.Context, q *request, tx Tx, ev *Event, entry *RequestLog) error {
+	states, err := tx.Accounts(ctx, q.Directory, []string{ev.Data.ID()})
+	if err != nil {
+		return err
+	}
+	if s := states[0]; s != nil && !sameEmail(s.RefusedEmail, ev.Note) {
+		next := *s
+		next.RefusedEmail = ev.Note
+		ev.Time, ev.Directory, ev.Actor, ev.Request = q.Time, q.Directory, q.Actor, q.ID
+		if err := errors.Join(tx.PutAccount(ctx, &next), tx.Append(ctx, ev)); err != nil {
+			return err
+		}
+		entry.Changed = []EventType{ev.Type}
+	}
+	return tx.Log(ctx, entry)
+}
+
+// get reads one resource.
+func (e *Engine) get(ctx context.Context, q *request, t *ResourceType, id string, opts GetOptions) (*Resource, error) {
+	return e.store.Get(ctx, q.ref(t, id), opts)
+}
+
+// decode reads a resource from a request's body: the members of a group apart.
+func (e *Engine) decode(q *request, t *ResourceType, body []byte) (*attr.Doc, []Member, error) {
+	doc := attr.NewDoc(t.Type)
+	err := doc.Decode(body, q.lenience, attr.Limits{Depth: e.cfg.Limits.Depth})
+	q.Fired |= doc.Fired()
+	if err != nil {
+		doc.Release()
+		return nil, nil, err
+	}
+	var members []Member
+	if t.IsGroup() {
+		members = membersOf(patch.TakeMembers(doc, t.members))
+	}
+	if err := doc.Check(); err != nil {
+		doc.Release()
+		return nil, nil, err
+	}
+	return doc, members, nil
+}
+
+// create stores a new resource, RFC 7644 section 3.3.
+func (e *Engine) create(ctx context.Context, q *request, t *ResourceType, body []byte) (created *Resource, err error) {
+	doc, members, err := e.decode(q, t, body)
+	if err != nil {
+		return nil, err
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		doc.Release()
+		return nil, fmt.Errorf("scim: no random numbers: %w", err)
+	}
+	doc.Root().Put(doc.Text(t.Type.ID, id.String()))
+	r := newResource(t, q.Directory, doc.Freeze())
+	doc.Release()
+	q.Status = http.StatusCreated
+	err = e.write(ctx, q, false, func(ctx context.Context, w *work) (err error) {
+		switch {
+		case t.IsUser():
+			created, err = w.createUser(ctx, r)
+		case t.IsGroup():
+			created, err = w.createGroup(ctx, r, members)
+		default:
+			if created, err = w.tx.Create(ctx, r); err == nil {
+				w.event(aboutUsers, &Event{Type: ResourceCreated, Data: created})
+			}
+		}
+		return err
+	})
+	return created, err
+}
+
+// replace stores another version of a resource, RFC 7644 section 3.5.1: what
+// the client cannot write is kept, what it left out is cleared, active
+// excepted.
+func (e *Engine) replace(ctx context.Context, q *request, t *ResourceType, id string, body []byte, match versionMatch) (after *Resource, err error) {
+	doc, members, err := e.decode(q, t, body)
+	if err != nil {
+		return nil, err
+	}
+	defer doc.Release()
+	doc.Root().Put(doc.Text(t.Type.ID, id))
+	q.Status = http.StatusOK
+	err = e.write(ctx, q, !match.given(), func(ctx context.Context, w *work) error {
+		before, err := w.tx.Get(ctx, q.ref(t, id), GetOptions{})
+		if err != nil {
+			return err
+		}
+		if err := match.check(before); err != nil {
+			return err
+		}
+		if t.active != nil && doc.Root().Child(t.active) == nil {
+			if was := before.Doc().Get(t.active); was.Exists() {
+				doc.Root().Put(doc.Bool(t.active, was.Bool()))
+			}
+		}
+		if err := keepImmutable(before.Doc(), doc.Root()); err != nil {
+			return err
+		}
+		change := MemberChange{}
+		if t.IsGroup() {
+			change = MemberChange{Clear: true, Add: members}
+		}
+		next := newResource(t, q.Directory, doc.Freeze())
+		after, err = w.update(ctx, before, next, change)
+		return err
+	})
+	return after, err
+}
+
+// modify applies a PATCH, RFC 7644 section 3.5.2. onlyMembers reports that it
+// was about nothing but the members of a group.
+func (e *Engine) modify(ctx context.Context, q *request, t *ResourceType, id string, body []byte, match versionMatch, answer bool) (after *Resource, onlyMembers bool, err error) {
+	p, err := patch.Parse(body, t.Type, patch.Options{
+		Lenience: q.lenience, Operations: e.cfg.Limits.Operations,
+		Limits: attr.Limits{Depth: e.cfg.Limits.Depth}, Members: t.members,
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	for _, name := range p.Ignored() {
+		q.Ignored = append(q.Ignored, strings.Clone(name)) // the body is used again
+	}
+	onlyMembers = p.OnlyMembers()
+	q.Status = http.StatusOK
+	if onlyMembers && !answer {
+		q.Status = http.StatusNoContent
+	}
+	err = e.write(ctx, q, !match.given(), func(ctx context.Context, w *work) error {
+		before, err := w.tx.Get(ctx, q.ref(t, id), GetOptions{})
+		if err != nil {
+			return err
+		}
+		if err := match.check(before); err != nil {
+			return err
+		}
+		next := before
+		if !onlyMembers {
+			if next, err = applyPatch(p, before); err != nil {
+				return err
+			}
+		}
+		change, err := w.memberChange(ctx, before, p)
+		if err != nil {
+			return err
+		}
+		after, err = w.update(ctx, before, next, change)
+		return err
+	})
+	q.Fired |= p.Fired()
+	return after, onlyMembers, err
+}
+
+func applyPatch(p *patch.Patch, before *Resource) (*Resource, error) {
+	doc := before.doc.Thaw()
+	defer doc.Release()
+	if err := p.Apply(doc); err != nil {
+		return nil, err
+	}
+	return newResource(before.typ, before.key, doc.Freeze()).WithMeta(before.Meta()), nil
+}
+
+// update stores next in place of before, if it says something else.
+func (w *work) update(ctx context.Context, before, next *Resource, change MemberChange) (*Resource, error) {
+	was := before.version
+	switch t := before.typ; {
+	case t.IsUser():
+		return w.updateUser(ctx, before, next, was)
+	case t.IsGroup():
+		return w.updateGroup(ctx, before, next, change, was)
+	}
+	if next == before || before.doc.Equal(&next.doc) {
+		return before, nil
+	}
+	after, err := w.tx.Replace(ctx, next, was)
+	if err == nil {
+		w.event(aboutUsers, &Event{Type: ResourceUpdated, Data: after, Previous: before})
+	}
+	return after, err
+}
+
+// remove deletes a resource, RFC 7644 section 3.6.
+func (e *Engine) remove(ctx context.Context, q *request, t *ResourceType, id string, match versionMatch) error {
+	q.Status = http.StatusNoContent
+	return e.write(ctx, q, !match.given(), func(ctx context.Context, w *work) error {
+		before, err := w.tx.Get(ctx, q.ref(t, id), GetOptions{})
+		if err != nil {
+			return err
+		}
+		if err := match.check(before); err != nil {
+			return err
+		}
+		switch {
+		case t.IsUser():
+			return w.deleteUser(ctx, before)
+		case t.IsGroup():
+			return w.deleteGroup(ctx, before)
+		}
+		if err := w.tx.Delete(ctx, before.Ref(), before.version); err != nil {
+			return err
+		}
+		w.event(aboutUsers, &Event{Type: ResourceDeleted, Data: before})
+		return nil
+	})
+}
+
+// keepImmutable compares what a PUT says of immutable attributes with what is
+// set: another value is refused, none keeps the old (RFC 7644 section 3.5.1).
+func keepImmutable(before attr.Value, after *attr.Node) error {
+	for v := before.First(); v.Exists(); v = v.Next() {
+		a := v.Attr()
+		n := after.Child(a)
+		switch {
+		case a.Mutability != attr.Immutable:
+			if a.Kind == attr.Complex && !a.MultiValued && n != nil {
+				if err := keepImmutable(v, n); err != nil {
+					return err
+				}
+			}
+		case n == nil || !attr.Same(v, n.Value()):
+			return refuse(http.StatusBadRequest, Mutability, a.Path(), " is immutable and has a value already; send the same value, RFC 7644 section 3.5.1")
+		}
+	}
+	return nil
+}
+
+// A versionMatch is the If-Match header: the versions a client will change,
+// RFC 7644 section 3.14.
+type versionMatch string
+
+func (m versionMatch) given() bool { return m != "" }
+
+// check compares versions by their opaque part: a W/ before it means nothing
+// here (rule E3a).
+func (m versionMatch) check(r *Resource) error {
+	if m == "" {
+		return nil
+	}
+	tag := strings.TrimPrefix(r.version.ETag(), "W/")
+	for part := range strings.SplitSeq(string(m), ",") {
+		if part = strings.TrimSpace(part); part == "*" || strings.TrimPrefix(part, "W/") == tag {
+			return nil
+		}
+	}
+	return ErrVersion
+}
+
+// system is the request of an administrator's or the library's own doing.
+func (e *Engine) system(d *Directory, actor string) *request {
+	return &request{
+		RequestLog: RequestLog{ID: newRequestID(), Time: e.cfg.Now(), Directory: d.Key(), Actor: actor, Method: "-", Path: actor, Status: http.StatusOK},
+		dir:        d, lenience: d.lenience(),
+	}
+}
+
+// Resync tells the Provisioner about users of the directory again, with their
+// complete desired state (rule B12). It is safe at any time. Unknown ids are
+// an error wrapping ErrNotFound, and nobody is told.
+func (e *Engine) Resync(ctx context.Context, d *Directory, users ...string) error {
+	if err := e.checkDirectory(d); err != nil {
+		return err
+	}
+	q := e.system(d, "resync")
+	return e.write(ctx, q, false, func(ctx context.Context, w *work) error {
+		subjects := make([]subject, len(users))
+		for i, id := range users {
+			user, err := w.tx.Get(ctx, Ref{d.Key(), "User", id}, GetOptions{})
+			if err != nil {
+				return err
+			}
+			subjects[i] = subject{id: id, user: user, change: Resynced}
+		}
+		return w.tell(ctx, subjects)
+	})
+}
+
+// ApproveEmail lets the change of email that was refused or held back for the
+// user happen (rule A4): at once where the directory has it already, else when
+// the provider sends it again.
+func (e *Engine) ApproveEmail(ctx context.Context, d *Directory, user string) error {
+	return e.changeAccount(ctx, d, user, func(r *Resource, a *AccountState) error {
+		if a.RefusedEmail == "" {
+			return refuse(http.StatusConflict, "", "no change of email waits for approval")
+		}
+		if now, _ := emailOf(r, d.Policy.EmailSource); sameEmail(now, a.RefusedEmail) {
+			a.Email, a.ApprovedEmail = now, ""
+		} else {
+			a.ApprovedEmail = a.RefusedEmail
+		}
+		a.RefusedEmail = ""
+		return nil
+	})
+}
+
+// Release gives a held account the access that it was denied.
+func (e *Engine) Release(ctx context.Context, d *Directory, user string) error {
+	return e.changeAccount(ctx, d, user, func(_ *Resource, a *AccountState) error {
+		a.Held = ""
+		return nil
+	})
+}
+
+// SetManualRoles replaces the roles that a user was given by hand. Provisioning
+// never changes them (rule C7).
+func (e *Engine) SetManualRoles(ctx context.Context, d *Directory, user string, roles ...string) error {
+	return e.changeAccount(ctx, d, user, func(_ *Resource, a *AccountState) error {
+		kept := slices.DeleteFunc(slices.Clone(a.Grants), func(g Grant) bool { return g.Source == Manual })
+		a.Grants = withManual(kept, roles)
+		return nil
+	})
+}
+
+func (e *Engine) changeAccount(ctx context.Context, d *Directory, user string, change func(*Resource, *AccountState) error) error {
+	if err := e.checkDirectory(d); err != nil {
+		return err
+	}
+	if e.ledger == nil {
+		return errors.New("scim: the store is no Ledger and keeps no accounts")
+	}
+	q := e.system(d, "administrator")
+	return e.write(ctx, q, false, func(ctx context.Context, w *work) error {
+		r, err := w.tx.Get(ctx, Ref{d.Key(), "User", user}, GetOptions{})
+		if err != nil {
+			return err
+		}
+		states, err := w.tx.Accounts(ctx, d.Key(), []string{user})
+		if err != nil {
+			return err
+		}
+		if states[0] == nil {
+			return fmt.Errorf("%w: the user has no account", ErrNotFound)
+		}
+		next := *states[0]
+		if err := change(r, &next); err != nil {
+			return err
+		}
+		return w.tell(ctx, []subject{{id: user, user: r, was: states[0], next: &next, change: Updated}})
+	})
+}
+
+// Account returns the complete desired state of a user's account, as the
+// Provisioner would be told now.
+func (e *Engine) Account(ctx context.Context, d *Directory, user string) (*Account, error) {
+	if err := e.checkDirectory(d); err != nil {
+		return nil, err
+	}
+	ref := Ref{d.Key(), "User", user}
+	if e.ledger == nil {
+		r, err := e.store.Get(ctx, ref, GetOptions{})
+		if err != nil {
+			return nil, err
+		}
+		w := &work{Engine: e, request: e.system(d, "system"), tx: plainTx{e}}
+		return w.desired(ctx, subject{id: user, user: r, change: Resynced})
+	}
+	var a *Account
+	err := e.ledger.Do(ctx, d.Tenant, func(ctx context.Context, tx Tx) (err error) {
+		w := &work{Engine: e, request: e.system(d, "system"), tx: tx}
+		a, err = w.current(ctx, ref, Resynced)
+		return err
+	})
+	return a, err
+}
+
+// DeliverPending calls Committed for the accounts of a tenant where it is
+// outstanding: it failed, or the process ended before it was called. It
+// returns how many calls succeeded and the errors of those that did not. The
+// directory function returns the directory of a key, nil where it is gone.
+// Call it when the program starts and from time to time.
+func (e *Engine) DeliverPending(ctx context.Context, tenant string, directory func(Key) *Directory) (delivered int, err error) {
+	if e.ledger == nil || e.committer == nil {
+		return 0, nil
+	}
+	const batch = 100
+	var failed []error
+	tried := map[uint64]bool{}
+	for {
+		pending, err := e.ledger.Undelivered(ctx, tenant, e.cfg.Now(), batch+len(tried))
+		if err != nil {
+			return delivered, errors.Join(append(failed, err)...)
+		}
+		pending = slices.DeleteFunc(pending, func(d Delivery) bool { return tried[d.ID] })
+		if len(pending) == 0 {
+			return delivered, errors.Join(failed...)
+		}
+		for _, p := range pending {
+			if err := e.deliver(ctx, p, directory(p.User.Directory)); err != nil {
+				tried[p.ID] = true
+				failed = append(failed, fmt.Errorf("scim: user %s: %w", p.User.ID, err))
+				continue
+			}
+			delivered++
+		}
+	}
+}
+
+func (e *Engine) deliver(ctx context.Context, p Delivery, d *Directory) error {
+	if d == nil {
+		return e.ledger.Delivered(ctx, p.User.Directory.Tenant, p)
+	}
+	var a *Account
+	err := e.ledger.Do(ctx, p.User.Directory.Tenant, func(ctx context.Context, tx Tx) (err error) {
+		w := &work{Engine: e, request: e.system(d, "system"), tx: tx}
+		a, err = w.current(ctx, p.User, p.Change)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := e.hook(ctx, func(ctx context.Context) error { return e.committer.Committed(ctx, a) }); err != nil {
+		return err
+	}
+	return e.ledger.Delivered(ctx, p.User.Directory.Tenant, p)
+}
+
+// hookGrace is how long a hook may go on after its deadline before it is
+// abandoned.
+const hookGrace = time.Second

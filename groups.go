@@ -1,0 +1,259 @@
+package scim
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/muster-id/scim/attr"
+	"github.com/muster-id/scim/filter"
+	"github.com/muster-id/scim/patch"
+)
+
+// createGroup stores a group with its first members.
+func (w *work) createGroup(ctx context.Context, r *Resource, members []Member) (*Resource, error) {
+	if err := w.uniqueName(ctx, r); err != nil {
+		return nil, err
+	}
+	created, err := w.tx.Create(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	w.event(aboutGroups, &Event{Type: GroupCreated, Data: created})
+	ref := groupRef(created)
+	if w.binder != nil && w.ledger != nil {
+		if err := w.bind(ctx, &ref); err != nil {
+			return nil, err
+		}
+	}
+	if len(members) == 0 {
+		return created, nil
+	}
+	after, affected, err := w.changeMembers(ctx, created, MemberChange{Add: members}, 0)
+	if err != nil {
+		return nil, err
+	}
+	return after, w.tell(ctx, affected)
+}
+
+func groupRef(r *Resource) GroupRef {
+	return GroupRef{ID: r.id, ExternalID: r.ExternalID(), DisplayName: r.Group().DisplayName()}
+}
+
+// uniqueName refuses a group with the name of another one (rule C11).
+func (w *work) uniqueName(ctx context.Context, r *Resource) error {
+	if w.dir.Policy.DuplicateGroupNames || r.typ.displayName == nil {
+		return nil
+	}
+	name := r.Group().DisplayName()
+	page, err := w.tx.List(ctx, &Query{
+		Directory: w.Directory, Type: r.typ, Filter: filter.Equal(r.typ.displayName, name),
+		StartIndex: 1, Count: 2, WithoutMembers: true,
+	})
+	if err != nil {
+		return err
+	}
+	for _, other := range page.Resources {
+		if other.id != r.id {
+			return &UniquenessError{Attribute: "displayName"}
+		}
+	}
+	return nil
+}
+
+// memberChange asks a PATCH what it does to the members.
+func (w *work) memberChange(ctx context.Context, group *Resource, p *patch.Patch) (MemberChange, error) {
+	m := p.Members()
+	if m == nil {
+		return MemberChange{}, nil
+	}
+	m, err := m.Resolve(func(e filter.Expr) ([]string, error) { return w.selectMembers(ctx, group, e) })
+	if err != nil {
+		return MemberChange{}, err
+	}
+	return MemberChange{Clear: m.Clear, Add: membersOf(m.Add), Remove: m.Remove}, nil
+}
+
+func membersOf(list []patch.Member) []Member {
+	members := make([]Member, len(list))
+	for i, m := range list {
+		members[i] = Member(m)
+	}
+	return members
+}
+
+func patchMembers(list []Member) []patch.Member {
+	members := make([]patch.Member, len(list))
+	for i, m := range list {
+		members[i] = patch.Member(m)
+	}
+	return members
+}
+
+// selectMembers returns the ids of current members that a value filter
+// selects, for a PATCH that removes by something else than the id.
+func (w *work) selectMembers(ctx context.Context, group *Resource, e filter.Expr) ([]string, error) {
+	var ids []string
+	t := group.typ
+	for m, err := range w.tx.Members(ctx, group.Ref()) {
+		if err != nil {
+			return nil, err
+		}
+		doc := attr.NewDoc(t.Type)
+		o := doc.Object(t.members)
+		for name, text := range map[string]string{"value": m.Value, "type": m.Type, "display": m.Display} {
+			if sub := t.members.Sub(name); sub != nil && text != "" {
+				o.Put(doc.Text(sub, text))
+			}
+		}
+		if filter.Match(e, o.Value()) {
+			ids = append(ids, m.Value)
+		}
+		doc.Release()
+	}
+	return ids, nil
+}
+
+// changeMembers applies a change of members and returns whom it affects.
+func (w *work) changeMembers(ctx context.Context, group *Resource, change MemberChange, was Version) (*Resource, []subject, error) {
+	res, err := w.tx.ChangeMembers(ctx, group.Ref(), change, was)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(res.Unknown) > 0 {
+		if w.dir.Policy.UnknownMembers == RejectUnknownMembers {
+			return nil, nil, refuse(http.StatusBadRequest, InvalidValue, "members.value: the directory has no resource ", attr.Quote(res.Unknown[0]),
+				"; provision the member first, RFC 7643 section 4.2")
+		}
+		const most = 100
+		w.Unknown = res.Unknown[:min(len(res.Unknown), most)]
+	}
+	affected := make([]subject, 0, len(res.Added)+len(res.Removed))
+	for i, list := range [][]Member{res.Added, res.Removed} {
+		kind := MembershipAdded
+		if i == 1 {
+			kind = MembershipRemoved
+		}
+		for _, m := range list {
+			w.event(aboutMembers, &Event{Type: kind, Data: res.Group, Member: m})
+			if m.Type != "Group" {
+				affected = append(affected, subject{id: m.Value, change: Updated})
+			}
+		}
+	}
+	return res.Group, affected, nil
+}
+
+// updateGroup stores what a PUT or PATCH made of a group and its members, and
+// tells whom it affects: who came, who left, and everybody where the group
+// itself has become another (a rename can change what a mapping finds, and
+// hosts mirror names).
+func (w *work) updateGroup(ctx context.Context, before, next *Resource, change MemberChange, was Version) (*Resource, error) {
+	after := before
+	var affected []subject
+	renamed := next != before && !w.sameGroup(before, next)
+	if renamed && !sameText(before, next, before.typ.displayName) {
+		if err := w.uniqueName(ctx, next); err != nil {
+			return nil, err
+		}
+	}
+	if !change.Empty() {
+		var err error
+		if after, affected, err = w.changeMembers(ctx, before, change, was); err != nil {
+			return nil, err
+		}
+	}
+	if renamed {
+		if w.members == nil {
+			var err error
+			if next, err = withInlineMembers(next, after); err != nil {
+				return nil, err
+			}
+		}
+		stored, err := w.tx.Replace(ctx, next, after.version)
+		if err != nil {
+			return nil, err
+		}
+		w.event(aboutGroups, &Event{Type: GroupUpdated, Data: stored, Previous: before})
+		after = stored
+		everybody, err := w.everybody(ctx, after, affected)
+		if err != nil {
+			return nil, err
+		}
+		affected = everybody
+	}
+	if len(affected) == 0 && w.ledger == nil { // a retry heals what a crash left untold
+		for _, m := range change.Add {
+			affected = append(affected, subject{id: m.Value, change: Updated})
+		}
+		for _, id := range change.Remove {
+			affected = append(affected, subject{id: id, change: Updated})
+		}
+	}
+	return after, w.tell(ctx, affected)
+}
+
+// sameGroup reports whether two states of a group say the same, members apart.
+func (w *work) sameGroup(a, b *Resource) bool {
+	if w.members != nil {
+		return a.doc.Equal(&b.doc)
+	}
+	x, y := withoutMembers(a), withoutMembers(b)
+	return x.Equal(&y)
+}
+
+func withoutMembers(r *Resource) attr.Stored {
+	doc := r.doc.Thaw()
+	defer doc.Release()
+	doc.Root().Remove(r.typ.members)
+	return doc.Freeze()
+}
+
+// withInlineMembers returns the group with the members that another state of
+// it has.
+func withInlineMembers(r, from *Resource) (*Resource, error) {
+	doc := r.doc.Thaw()
+	defer doc.Release()
+	m := patch.Membership{Clear: true, Add: patchMembers(from.Group().InlineMembers())}
+	if err := m.ApplyTo(doc, r.typ.members); err != nil {
+		return nil, err
+	}
+	return newResource(r.typ, r.key, doc.Freeze()).WithMeta(r.Meta()), nil
+}
+
+func sameText(a, b *Resource, at *attr.Attribute) bool {
+	return at == nil || a.Doc().Get(at).Text() == b.Doc().Get(at).Text()
+}
+
+// everybody returns all members of a group beside those already affected.
+func (w *work) everybody(ctx context.Context, group *Resource, affected []subject) ([]subject, error) {
+	seen := make(map[string]bool, len(affected))
+	for _, s := range affected {
+		seen[s.id] = true
+	}
+	for m, err := range w.tx.Members(ctx, group.Ref()) {
+		if err != nil {
+			return nil, err
+		}
+		if m.Type != "Group" && !seen[m.Value] {
+			affected = append(affected, subject{id: m.Value, change: Updated})
+		}
+	}
+	return affected, nil
+}
+
+// deleteGroup removes a group: its members lose what it gave them, its mapping
+// stays behind without a group (rule C4).
+func (w *work) deleteGroup(ctx context.Context, r *Resource) error {
+	affected, err := w.everybody(ctx, r, nil)
+	if err != nil {
+		return err
+	}
+	if err := w.tx.Delete(ctx, r.Ref(), r.version); err != nil {
+		return err
+	}
+	w.event(aboutGroups, &Event{Type: GroupDeleted, Data: r})
+	for _, s := range affected {
+		w.event(aboutMembers, &Event{Type: MembershipRemoved, Data: r, Member: Member{Value: s.id, Type: "User"}})
+	}
+	return w.tell(ctx, affected)
+}

@@ -1,0 +1,457 @@
+package scim
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"sync"
+
+	"github.com/muster-id/scim/attr"
+)
+
+// A Handler is a SCIM 2.0 service provider, RFC 7644. It keeps no state of its
+// own: any number of them may share a store.
+type Handler struct {
+	engine    *Engine
+	auth      Authenticator
+	discovery *discovery
+}
+
+// NewHandler returns the handler for a store, a mapping of groups to roles
+// (NoRoles if the application has none) and an authenticator. cfg may be nil.
+// It refuses a configuration that the store cannot honour.
+//
+// The handler may be mounted anywhere: see [Mount].
+func NewHandler(store Store, roles RoleMapper, auth Authenticator, cfg *Config) (*Handler, error) {
+	engine, err := NewEngine(store, roles, cfg)
+	if err != nil {
+		return nil, err
+	}
+	if auth == nil {
+		return nil, errors.New("scim: an Authenticator is required; StaticTokens is the simplest")
+	}
+	return &Handler{engine: engine, auth: auth, discovery: newDiscovery(engine)}, nil
+}
+
+// Engine returns what the handler works with, to repair and to repeat.
+func (h *Handler) Engine() *Engine { return h.engine }
+
+// newRequestID draws an id. It is for finding lines of a log, not a secret.
+func newRequestID() RequestID { return RequestID(rand.Uint64() | 1) }
+
+// An exchange is one request being answered. Its buffers are used again.
+type exchange struct {
+	*Handler
+	w     http.ResponseWriter
+	r     *http.Request
+	q     request
+	route route
+	out   []byte
+	body  bytes.Buffer
+}
+
+var exchanges = sync.Pool{New: func() any { return new(exchange) }}
+
+// Buffers that one large request has grown are not kept.
+const keepBuffer = 256 << 10
+
+func (x *exchange) release() {
+	if cap(x.out) > keepBuffer {
+		x.out = nil
+	}
+	if x.body.Cap() > keepBuffer {
+		x.body = bytes.Buffer{}
+	}
+	x.Handler, x.w, x.r, x.q, x.route = nil, nil, nil, request{}, route{}
+	exchanges.Put(x)
+}
+
+// ServeHTTP answers one request. Every answer, errors included, is SCIM.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := exchanges.Get().(*exchange)
+	x.Handler, x.w, x.r = h, w, r
+	defer x.finish()
+	if err := x.serve(r.Context()); err != nil {
+		x.fail(err)
+	}
+}
+
+// finish survives a panic of anything below: the client gets a 500, the log
+// the stack. What panicked may still use the buffers, so they are not kept.
+func (x *exchange) finish() {
+	p := recover()
+	if p == nil {
+		x.done()
+		x.release()
+		return
+	}
+	if p == http.ErrAbortHandler { //nolint:errorlint // it is the very value that net/http documents
+		panic(p)
+	}
+	x.fail(fmt.Errorf("scim: panic: %v\n%s", p, debug.Stack()))
+	x.done()
+}
+
+// serve is the way of a request: who, what, then doing it.
+func (x *exchange) serve(ctx context.Context) error {
+	e := x.engine
+	x.q.Time = e.cfg.Now()
+	x.q.ID = newRequestID()
+	x.q.Method, x.q.UserAgent = x.r.Method, x.r.UserAgent()
+	caller, err := x.auth.Authenticate(x.r)
+	if err != nil {
+		return authenticationError(err)
+	}
+	if err := e.checkDirectory(caller.Directory); err != nil {
+		return err
+	}
+	x.q.dir, x.q.Directory, x.q.Actor, x.q.Fired = caller.Directory, caller.Directory.Key(), caller.Actor, caller.Fired
+	x.q.lenience = caller.Directory.lenience()
+	var ok bool
+	if x.route, ok = e.route(x.r); !ok {
+		x.q.Path = x.route.path
+		return refuse(http.StatusNotFound, "", "there is nothing at this path; the endpoints are listed at /ResourceTypes")
+	}
+	x.q.Path = x.route.path
+	if caller.Directory.Disabled {
+		return refuse(http.StatusForbidden, "", "provisioning is switched off for this directory; switch it on in the application")
+	}
+	if x.route.kind != resources {
+		return x.discover()
+	}
+	if x.route.id == "" {
+		return x.collection(ctx)
+	}
+	return x.resource(ctx)
+}
+
+func authenticationError(err error) error {
+	var own *Error
+	if errors.As(err, &own) {
+		return err
+	}
+	return &Error{Status: http.StatusUnauthorized, Detail: "the request has no valid token; send it as Authorization: Bearer", Err: err}
+}
+
+// collection serves /Users and the like.
+func (x *exchange) collection(ctx context.Context) error {
+	t := x.route.typ
+	switch x.r.Method {
+	case http.MethodGet:
+		p, v, err := x.view(t)
+		if err != nil {
+			return err
+		}
+		v.members = true
+		x.q.Status = http.StatusOK
+		if x.out, err = x.engine.list(ctx, x.out[:0], &x.q, t, &p, v); err != nil {
+			return err
+		}
+		x.send(http.StatusOK)
+		return nil
+	case http.MethodPost:
+		_, v, err := x.view(t)
+		if err != nil {
+			return err
+		}
+		body, err := x.readBody(t)
+		if err != nil {
+			return err
+		}
+		created, err := x.engine.create(ctx, &x.q, t, body)
+		if err != nil {
+			return err
+		}
+		v.members = true
+		x.w.Header()["Location"] = []string{string(appendLocation(nil, v.base, t, created.id))}
+		return x.answer(ctx, http.StatusCreated, created, v)
+	}
+	return x.methodNotAllowed("GET, POST")
+}
+
+// resource serves /Users/{id} and the like.
+func (x *exchange) resource(ctx context.Context) error {
+	t, id := x.route.typ, x.route.id
+	e := x.engine
+	match := versionMatch(x.r.Header.Get("If-Match"))
+	switch x.r.Method {
+	case http.MethodGet:
+		_, v, err := x.view(t)
+		if err != nil {
+			return err
+		}
+		v.members = true
+		r, err := e.get(ctx, &x.q, t, id, GetOptions{WithoutMembers: !v.showsMembers(t)})
+		if err != nil {
+			return err
+		}
+		if x.unchanged(r, v) {
+			x.w.Header()["Etag"] = []string{r.version.ETag()}
+			x.q.Status = http.StatusNotModified
+			x.w.WriteHeader(http.StatusNotModified)
+			return nil
+		}
+		return x.answer(ctx, http.StatusOK, r, v)
+	case http.MethodPut:
+		_, v, err := x.view(t)
+		if err != nil {
+			return err
+		}
+		body, err := x.readBody(t)
+		if err != nil {
+			return err
+		}
+		r, err := e.replace(ctx, &x.q, t, id, body, match)
+		if err != nil {
+			return err
+		}
+		v.members = true
+		return x.answer(ctx, http.StatusOK, r, v)
+	case http.MethodPatch:
+		p, v, err := x.view(t)
+		if err != nil {
+			return err
+		}
+		body, err := x.readBody(t)
+		if err != nil {
+			return err
+		}
+		asked := len(p.attributes) > 0
+		r, onlyMembers, err := e.modify(ctx, &x.q, t, id, body, match, asked)
+		if err != nil {
+			return err
+		}
+		if onlyMembers && !asked {
+			x.w.Header()["Etag"] = []string{r.version.ETag()}
+			x.noContent()
+			return nil
+		}
+		v.members = asked // nobody wants 100,000 members back for a new name
+		return x.answer(ctx, http.StatusOK, r, v)
+	case http.MethodDelete:
+		if err := e.remove(ctx, &x.q, t, id, match); err != nil {
+			return err
+		}
+		x.noContent()
+		return nil
+	}
+	return x.methodNotAllowed("GET, PUT, PATCH, DELETE")
+}
+
+// unchanged reports whether the client has this version already, RFC 7644
+// section 3.14. The groups of a user are not covered by its version (rule E3a).
+func (x *exchange) unchanged(r *Resource, v view) bool {
+	have := x.r.Header.Get("If-None-Match")
+	return have != "" && !v.includes(r.typ.groups) && versionMatch(have).check(r) == nil
+}
+
+// view reads what the answer is to show (RFC 7644 section 3.9), and the other
+// parameters.
+func (x *exchange) view(t *ResourceType) (parameters, view, error) {
+	v := view{base: x.base()}
+	if x.r.URL.RawQuery == "" {
+		return parameters{}, v, nil
+	}
+	p, err := parseParameters(x.r.URL.RawQuery)
+	if err != nil {
+		return p, v, err
+	}
+	v.projection = t.Project(p.attributes, p.excluded)
+	return p, v, nil
+}
+
+// base returns the URL below which the endpoints are.
+func (x *exchange) base() string {
+	if x.engine.cfg.BaseURL != "" {
+		return x.engine.cfg.BaseURL
+	}
+	scheme := "https://"
+	if x.r.TLS == nil {
+		scheme = "http://"
+	}
+	return scheme + x.r.Host + x.route.prefix
+}
+
+// answer sends one resource.
+func (x *exchange) answer(ctx context.Context, status int, r *Resource, v view) error {
+	x.q.Status = status
+	var groups []GroupRef
+	var one [1]*Resource
+	one[0] = r
+	// A user is created without groups.
+	if status != http.StatusCreated {
+		all, err := x.engine.groupsToShow(ctx, &x.q, r.typ, one[:], v)
+		if err != nil {
+			return err
+		}
+		if all != nil {
+			groups = all[0]
+		}
+	}
+	var err error
+	if x.out, err = x.engine.appendResource(ctx, x.out[:0], r, groups, v); err != nil {
+		return err
+	}
+	x.w.Header()["Etag"] = []string{r.version.ETag()}
+	x.send(status)
+	return nil
+}
+
+var (
+	scimJSON = []string{contentType}
+	noStore  = []string{"no-store"}
+)
+
+// send writes the answer that is in x.out. A client that is gone cannot be
+// told that writing failed.
+func (x *exchange) send(status int) {
+	h := x.w.Header()
+	h["Content-Type"] = scimJSON
+	h["Cache-Control"] = noStore // it is about people
+	x.q.Status = status
+	x.w.WriteHeader(status)
+	_, _ = x.w.Write(x.out)
+}
+
+func (x *exchange) noContent() {
+	x.q.Status = http.StatusNoContent
+	x.w.WriteHeader(http.StatusNoContent)
+}
+
+func (x *exchange) methodNotAllowed(allow string) error {
+	x.w.Header().Set("Allow", allow)
+	return refuse(http.StatusMethodNotAllowed, "", attr.Quote(x.r.Method), " is not possible here; possible are ", allow)
+}
+
+// fail answers an error, and notes it.
+func (x *exchange) fail(err error) {
+	e := asError(err)
+	q := &x.q
+	q.Status, q.Type, q.Detail = e.Status, e.Type, e.Detail
+	if e.Status >= http.StatusInternalServerError && x.Handler != nil && !errors.Is(err, context.Canceled) {
+		x.engine.cfg.Logger.ErrorContext(x.r.Context(), "scim: request failed", "request", q.ID.String(), "method", q.Method, "path", q.Path,
+			"tenant", q.Directory.Tenant, "directory", q.Directory.Directory, "status", e.Status, "error", err)
+	}
+	if q.dir != nil {
+		q.Changed = nil
+		x.engine.record(x.r.Context(), q, e)
+		q.isWrite = true // it is recorded
+	}
+	x.w.Header().Del("Location")
+	x.w.Header().Set("Cache-Control", "no-store")
+	WriteError(x.w, e)
+}
+
+// done writes the line of the log, where it did not commit with a write, and
+// tells the host.
+func (x *exchange) done() {
+	q := &x.q
+	if q.dir == nil {
+		return
+	}
+	e := x.engine
+	q.Duration = e.cfg.Now().Sub(q.Time)
+	if !q.isWrite {
+		e.record(x.r.Context(), q, nil)
+	}
+	if e.cfg.OnRequest != nil {
+		entry := q.RequestLog
+		e.cfg.OnRequest(x.r.Context(), &entry)
+	}
+}
+
+// readBody reads the request's body, bounded. The body of a group is not kept
+// in a buffer that is used again: its members are views of it.
+func (x *exchange) readBody(t *ResourceType) ([]byte, error) {
+	limit := x.engine.cfg.Limits.Body
+	into := &x.body
+	if t.IsGroup() {
+		limit = x.engine.cfg.Limits.GroupBody
+		into = new(bytes.Buffer)
+	}
+	into.Reset()
+	if x.r.ContentLength > limit {
+		return nil, x.tooLarge(limit)
+	}
+	if x.r.Body == nil {
+		return nil, nil
+	}
+	if x.r.ContentLength > 0 {
+		into.Grow(int(x.r.ContentLength) + bytes.MinRead)
+	}
+	n, err := into.ReadFrom(io.LimitReader(x.r.Body, limit+1))
+	switch {
+	case err != nil:
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			return nil, x.tooLarge(tooLarge.Limit)
+		}
+		return nil, &Error{Status: http.StatusBadRequest, Type: InvalidSyntax, Detail: "the request body could not be read to its end; send it again", Err: err}
+	case n > limit:
+		return nil, x.tooLarge(limit)
+	}
+	return into.Bytes(), nil
+}
+
+func (x *exchange) tooLarge(limit int64) error {
+	return refuse(http.StatusRequestEntityTooLarge, "", fmt.Sprintf("the request body is larger than %d bytes; send less in one request", limit))
+}
+
+// Mount serves handler below prefix and everything else with next, without
+// the redirects of [http.ServeMux]: providers send "//Users" and "/Users/" and
+// do not follow them. A segment of the prefix in braces, such as {tenant},
+// stands for any one segment. next may be nil: other paths are then a 404.
+//
+//	http.ListenAndServe(addr, scim.Mount("/scim/v2", handler, mux))
+//
+// Any router that hands the handler whole subtrees works as well, with
+// [http.StripPrefix] or without.
+func Mount(prefix string, handler, next http.Handler) http.Handler {
+	if next == nil {
+		next = http.NotFoundHandler()
+	}
+	segments := strings.FieldsFunc(prefix, func(r rune) bool { return r == '/' })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n, ok := cutPrefix(r.URL.Path, segments)
+		if !ok {
+			next.ServeHTTP(w, r)
+			return
+		}
+		c := *r
+		u := *r.URL
+		c.URL = &u
+		u.Path = r.URL.Path[n:]
+		if r.URL.RawPath != "" {
+			if raw, ok := cutPrefix(r.URL.RawPath, segments); ok {
+				u.RawPath = r.URL.RawPath[raw:]
+			}
+		}
+		handler.ServeHTTP(w, &c)
+	})
+}
+
+// cutPrefix returns how much of the path the segments take up.
+func cutPrefix(path string, segments []string) (n int, ok bool) {
+	for _, want := range segments {
+		for n < len(path) && path[n] == '/' {
+			n++
+		}
+		end := n
+		for end < len(path) && path[end] != '/' {
+			end++
+		}
+		got := path[n:end]
+		wild := len(want) > 2 && want[0] == '{' && want[len(want)-1] == '}'
+		if got == "" || got != want && !wild {
+			return 0, false
+		}
+		n = end
+	}
+	return n, true
+}

@@ -1,0 +1,215 @@
+package scim
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/muster-id/scim/attr"
+	"github.com/muster-id/scim/filter"
+)
+
+// The parameters of a query, RFC 7644 section 3.4.2.
+type parameters struct {
+	filter, sortBy, sortOrder, startIndex, count string
+	attributes, excluded                         []string
+	has                                          struct{ filter, sortBy, startIndex, count bool }
+}
+
+// parseParameters reads a URL's query. Unknown parameters are ignored, an empty
+// one is as good as none; of one that is there twice the first counts.
+func parseParameters(raw string) (p parameters, err error) {
+	for raw != "" {
+		var pair string
+		pair, raw, _ = strings.Cut(raw, "&")
+		if pair == "" {
+			continue
+		}
+		name, value, _ := strings.Cut(pair, "=")
+		var into *string
+		var has *bool
+		switch name {
+		case "filter":
+			into, has = &p.filter, &p.has.filter
+		case "sortBy":
+			into, has = &p.sortBy, &p.has.sortBy
+		case "startIndex":
+			into, has = &p.startIndex, &p.has.startIndex
+		case "count":
+			into, has = &p.count, &p.has.count
+		case "sortOrder":
+			into = &p.sortOrder
+		case "attributes", "excludedAttributes":
+		default:
+			continue
+		}
+		if value, err = url.QueryUnescape(value); err != nil {
+			return p, refuse(http.StatusBadRequest, InvalidValue, "the query parameter ", name, " is not correctly percent-encoded")
+		}
+		switch {
+		case name == "attributes":
+			p.attributes = append(p.attributes, splitNames(value)...)
+		case name == "excludedAttributes":
+			p.excluded = append(p.excluded, splitNames(value)...)
+		case value == "" || *into != "":
+		default:
+			*into = value
+			if has != nil {
+				*has = true
+			}
+		}
+	}
+	return p, nil
+}
+
+func splitNames(s string) (names []string) {
+	for name := range strings.SplitSeq(s, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// query resolves the parameters for a type (RFC 7644 sections 3.4.2.2 to
+// 3.4.2.4).
+func (e *Engine) query(q *request, t *ResourceType, p *parameters) (*Query, error) {
+	limits := e.cfg.Limits
+	query := &Query{Directory: q.Directory, Type: t, StartIndex: 1, Count: limits.DefaultPage}
+	var err error
+	if p.has.startIndex {
+		if query.StartIndex, err = pagingNumber("startIndex", p.startIndex, 1); err != nil {
+			return nil, err
+		}
+	}
+	if p.has.count {
+		if query.Count, err = pagingNumber("count", p.count, 0); err != nil {
+			return nil, err
+		}
+		query.Count = min(query.Count, limits.Page)
+	}
+	if p.has.filter {
+		var fired attr.Lenience
+		query.Filter, fired, err = filter.Parse(p.filter, t.Type, filter.Options{Lenience: q.lenience, Depth: limits.Depth, Length: limits.FilterLength})
+		q.Fired |= fired
+		if err != nil {
+			return nil, err
+		}
+	}
+	if p.has.sortBy {
+		if query.SortBy, err = sortAttribute(q, t, p.sortBy); err != nil {
+			return nil, err
+		}
+		switch {
+		case p.sortOrder == "", strings.EqualFold(p.sortOrder, "ascending"):
+		case strings.EqualFold(p.sortOrder, "descending"):
+			query.Descending = true
+		default:
+			return nil, refuse(http.StatusBadRequest, InvalidValue, "sortOrder is ascending or descending, not ", attr.Quote(p.sortOrder))
+		}
+	}
+	return query, nil
+}
+
+// pagingNumber reads startIndex or count: what is less than the least means
+// the least, RFC 7644 section 3.4.2.4.
+func pagingNumber(name, s string, least int) (int, error) {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		digits := strings.TrimLeft(s, "+-")
+		if digits == "" || strings.Trim(digits, "0123456789") != "" {
+			return 0, refuse(http.StatusBadRequest, InvalidValue, name, " is a whole number, not ", attr.Quote(s), ", RFC 7644 section 3.4.2.4")
+		}
+		if s[0] == '-' {
+			return least, nil
+		}
+	}
+	const most = 1 << 30 // beyond any page
+	return int(min(max(n, int64(least)), most)), nil
+}
+
+// sortAttribute resolves sortBy. What a client may not see it may not sort by
+// either (rule E3).
+func sortAttribute(q *request, t *ResourceType, name string) (*attr.Attribute, error) {
+	a, fired := t.Lookup(name, q.lenience)
+	q.Fired |= fired
+	if a == nil {
+		return nil, refuse(http.StatusBadRequest, InvalidValue, "sortBy: ", t.Name, " has no attribute ", attr.Quote(name))
+	}
+	if a.Kind == attr.Complex {
+		if a.ValueSub() == nil || a.Extension {
+			return nil, refuse(http.StatusBadRequest, InvalidValue, "sortBy: ", a.Path(), " is complex; name one of its sub-attributes")
+		}
+		a = a.ValueSub()
+	}
+	for at := a; at != nil; at = at.Parent {
+		if at.Returned == attr.Never || at.Mutability == attr.WriteOnly || at.Dropped {
+			return nil, refuse(http.StatusBadRequest, Sensitive, "sortBy: ", a.Path(), " is never returned and cannot be sorted by")
+		}
+	}
+	if t.members != nil && a.Within(t.members) || t.groups != nil && a.Within(t.groups) {
+		return nil, refuse(http.StatusBadRequest, InvalidValue, "sortBy: ", a.Path(), " is not kept with the resource and cannot be sorted by")
+	}
+	return a, nil
+}
+
+const listSchema = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
+
+// list answers a query, RFC 7644 section 3.4.2.
+func (e *Engine) list(ctx context.Context, b []byte, q *request, t *ResourceType, p *parameters, v view) ([]byte, error) {
+	query, err := e.query(q, t, p)
+	if err != nil {
+		return nil, err
+	}
+	query.WithoutMembers = !v.showsMembers(t)
+	page, err := e.store.List(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	groups, err := e.groupsToShow(ctx, q, t, page.Resources, v)
+	if err != nil {
+		return nil, err
+	}
+	b = appendListHead(b, page.Total, len(page.Resources), query.StartIndex)
+	for i, r := range page.Resources {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		var of []GroupRef
+		if groups != nil {
+			of = groups[i]
+		}
+		if b, err = e.appendResource(ctx, b, r, of, v); err != nil {
+			return nil, err
+		}
+	}
+	return append(b, "]}"...), nil
+}
+
+func appendListHead(b []byte, total, items, start int) []byte {
+	b = append(b, `{"schemas":["`+listSchema+`"],"totalResults":`...)
+	b = strconv.AppendInt(b, int64(total), 10)
+	b = append(b, `,"itemsPerPage":`...)
+	b = strconv.AppendInt(b, int64(items), 10)
+	b = append(b, `,"startIndex":`...)
+	b = strconv.AppendInt(b, int64(start), 10)
+	return append(b, `,"Resources":[`...)
+}
+
+// groupsToShow returns the groups of users that are about to be answered.
+func (e *Engine) groupsToShow(ctx context.Context, q *request, t *ResourceType, users []*Resource, v view) ([][]GroupRef, error) {
+	if t.groups == nil || len(users) == 0 || !v.includes(t.groups) {
+		return nil, nil
+	}
+	var one [1]string
+	ids := one[:0]
+	for _, r := range users {
+		ids = append(ids, r.id)
+	}
+	if e.members != nil {
+		return e.members.GroupsOf(ctx, q.Directory, ids)
+	}
+	return plainTx{e}.GroupsOf(ctx, q.Directory, ids)
+}

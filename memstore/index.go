@@ -1,0 +1,253 @@
+package memstore
+
+import (
+	"hash/maphash"
+	"iter"
+	"slices"
+	"sync/atomic"
+
+	scim "github.com/muster-id/scim"
+	"github.com/muster-id/scim/attr"
+)
+
+// An index maps hashes of values to the slots of resources that may have them:
+// a table of eight bytes an entry with linear probing. One writer changes it
+// while readers look, without a lock. That works because an entry stays where
+// it is until the table is replaced, a removed one leaves a mark so that no
+// search ends early, and nothing is believed that the row does not confirm.
+//
+// A value that very many resources share would make a long run of entries that
+// every other search has to walk. So at most runMost of them are kept; a mark
+// then says that the index does not know all, and [index.find] does so too.
+type index struct {
+	table atomic.Pointer[[]atomic.Uint64] // the length is a power of two
+	used  int                             // entries that are not empty, removed ones included
+	live  int
+}
+
+// An entry has the tag in its upper half. In the lower one is a slot, plus one.
+const (
+	empty    = 0
+	removed  = 1 << 32   // no slot
+	overflow = 1<<32 - 1 // for the slot: the tag has more slots than these
+	runMost  = 256       // slots of one tag
+	leastLen = 64        // of a table
+)
+
+// A tag is what the index keeps of a value's hash, salted by its attribute.
+type tag = uint32
+
+var valueSeed = maphash.MakeSeed()
+
+func salt(kind, attribute int) uint64 {
+	return maphash.Comparable(valueSeed, [2]int{kind, attribute})
+}
+
+// tagOf returns the tag of a value; folded says that it is folded already.
+func (i *indexed) tagOf(text string, folded bool) tag {
+	const longest = 128
+	if !folded && !i.attr.CaseExact {
+		// Folding on the stack, but for what is long or not ASCII.
+		var buffer [longest]byte
+		if b, ok := foldASCII(buffer[:0], text); ok {
+			return fold32(maphash.Bytes(valueSeed, b) + i.salt)
+		}
+		text = attr.Fold(text)
+	}
+	return fold32(maphash.String(valueSeed, text) + i.salt)
+}
+
+func fold32(h uint64) tag { return tag(h>>32) ^ tag(h) }
+
+func foldASCII(b []byte, s string) ([]byte, bool) {
+	if len(s) > cap(b) {
+		return nil, false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if c >= 0x80 {
+			return nil, false
+		}
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		b = append(b, c)
+	}
+	return b, true
+}
+
+// find yields the slots that may have a value of that tag. The last thing it
+// yields is overflow if there are others.
+func (x *index) find(t tag) iter.Seq[uint32] {
+	return func(yield func(uint32) bool) {
+		p := x.table.Load()
+		if p == nil {
+			return
+		}
+		table := *p
+		mask := uint32(len(table) - 1)
+		more := false
+		for at := t & mask; ; at = (at + 1) & mask {
+			e := table[at].Load()
+			if e == empty {
+				break
+			}
+			slot := uint32(e)
+			if tag(e>>32) != t || slot == 0 {
+				continue
+			}
+			if slot == overflow {
+				more = true
+			} else if !yield(slot - 1) {
+				return
+			}
+		}
+		if more {
+			yield(overflow)
+		}
+	}
+}
+
+// add adds an entry that is not there.
+func (x *index) add(t tag, slot uint32) {
+	p := x.table.Load()
+	const mostOf4 = 3 // quarters of the table in use
+	if p == nil || 4*(x.used+1) > mostOf4*len(*p) {
+		p = x.rebuild()
+	}
+	table := *p
+	mask := uint32(len(table) - 1)
+	run, free := 0, -1
+	for at := t & mask; ; at = (at + 1) & mask {
+		switch e := table[at].Load(); {
+		case e == empty:
+			if run == runMost {
+				slot = overflow - 1
+			}
+			if free < 0 {
+				free = int(at)
+				x.used++
+			}
+			table[free].Store(uint64(t)<<32 | uint64(slot+1))
+			x.live++
+			return
+		case uint32(e) == 0:
+			if free < 0 {
+				free = int(at)
+			}
+		case tag(e>>32) == t:
+			if uint32(e) == overflow {
+				return
+			}
+			run++
+		}
+	}
+}
+
+// remove removes an entry; one that is not there is no mistake, it was too
+// many.
+func (x *index) remove(t tag, slot uint32) {
+	p := x.table.Load()
+	if p == nil {
+		return
+	}
+	table := *p
+	mask := uint32(len(table) - 1)
+	gone := uint64(t)<<32 | uint64(slot+1)
+	for at := t & mask; ; at = (at + 1) & mask {
+		switch table[at].Load() {
+		case gone:
+			table[at].Store(removed)
+			x.live--
+			return
+		case empty:
+			return
+		}
+	}
+}
+
+// rebuild makes a table with room to grow, aside, and puts it in place.
+func (x *index) rebuild() *[]atomic.Uint64 {
+	size := leastLen
+	for size < 2*(x.live+1) {
+		size *= 2
+	}
+	table := make([]atomic.Uint64, size)
+	mask := uint32(size - 1)
+	if old := x.table.Load(); old != nil {
+		for i := range *old {
+			e := (*old)[i].Load()
+			if uint32(e) == 0 {
+				continue
+			}
+			at := uint32(e>>32) & mask
+			for table[at].Load() != empty {
+				at = (at + 1) & mask
+			}
+			table[at].Store(e)
+		}
+	}
+	x.used = x.live
+	x.table.Store(&table)
+	return &table
+}
+
+// tags returns the tags of a resource, sorted, each once. nil has none. It
+// uses the memory of into.
+func (k *kind) tags(into []tag, r *scim.Resource) []tag {
+	if r == nil {
+		return nil
+	}
+	tags := into[:0]
+	for i := range k.indexed {
+		x := &k.indexed[i]
+		if x.list == nil {
+			if v := r.Doc().At(x.attr); v.Exists() {
+				tags = append(tags, x.tagOf(v.Text(), false))
+			}
+			continue
+		}
+		for v := r.Doc().Get(x.list).First(); v.Exists(); v = v.Next() {
+			if text := v.Get(x.attr); text.Exists() {
+				tags = append(tags, x.tagOf(text.Text(), false))
+			}
+		}
+	}
+	slices.Sort(tags)
+	return slices.Compact(tags)
+}
+
+// sameTags reports whether two resources surely have the same tags.
+func (k *kind) sameTags(r, other *scim.Resource) bool {
+	if r == other {
+		return true
+	}
+	if r == nil || other == nil {
+		return false
+	}
+	for i := range k.indexed {
+		a := k.indexed[i].attr
+		if k.indexed[i].list != nil {
+			a = k.indexed[i].list
+		}
+		if r.Doc().At(a).JSON() != other.Doc().At(a).JSON() {
+			return false
+		}
+	}
+	return true
+}
+
+// without calls f with the tags that r has and other has not.
+func (k *kind) without(r, other *scim.Resource, f func(tag)) {
+	if r == nil || k.sameTags(r, other) {
+		return
+	}
+	const usual = 16
+	var b1, b2 [usual]tag
+	others := k.tags(b2[:], other)
+	for _, t := range k.tags(b1[:], r) {
+		if _, both := slices.BinarySearch(others, t); !both {
+			f(t)
+		}
+	}
+}

@@ -1,0 +1,375 @@
+package patch
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/muster-id/scim/attr"
+	"github.com/muster-id/scim/filter"
+)
+
+// A Member is a value of an attribute that is kept apart from the document,
+// such as Group.members (RFC 7643 section 4.2). Value is the id; Type and
+// Display are empty where the client did not send them. "$ref" follows from the
+// others and is not kept.
+type Member struct{ Value, Type, Display string }
+
+// A Membership is what a request does to the members of a group, whatever the
+// form it came in: as one set of members to add and one set of ids to remove.
+// Both are sets: what is added may be a member already and stays as it is then,
+// what is removed need not be one.
+type Membership struct {
+	// Clear says that the group has no members before those of Add.
+	Clear bool
+	// Add are the members to add, in the order they were sent, each id once.
+	Add []Member
+	// Remove are the ids to remove, each once and none of them in Add. It is
+	// empty where Clear is set.
+	Remove []string
+
+	typ   *attr.Type
+	of    *attr.Attribute
+	steps []step // what is done, in order, where Clear, Add and Remove need Resolve
+}
+
+// A step is one operation on the members.
+type step struct {
+	what   stepKind
+	add    []Member
+	remove []string
+	filter filter.Expr
+}
+
+type stepKind uint8
+
+const (
+	addMembers stepKind = iota
+	removeMembers
+	removeSelected
+	clearMembers
+)
+
+func newMembership(t *attr.Type, of *attr.Attribute, steps []step) *Membership {
+	m := &Membership{typ: t, of: of}
+	for i := range steps {
+		if steps[i].what == removeSelected {
+			m.steps = steps
+			return m
+		}
+	}
+	var c composition
+	for i := range steps {
+		c.take(&steps[i])
+	}
+	c.result(m)
+	return m
+}
+
+// Pending reports whether the request removes members by a filter on something
+// else than their ids, so that only the current members tell which. Clear, Add
+// and Remove are then not yet set; [Membership.Resolve] finds them.
+func (m *Membership) Pending() bool { return m.steps != nil }
+
+// Resolve asks for the ids of the current members that a filter selects (its
+// attributes are sub-attributes of [Options.Members]) and returns the whole
+// change, in which nothing is pending. A member that the request itself has
+// added before is selected by what the request says of it; its type is "User"
+// where it does not say (quirk 63).
+//
+// Without anything pending it returns m and does not ask.
+func (m *Membership) Resolve(current func(filter.Expr) ([]string, error)) (*Membership, error) {
+	if !m.Pending() {
+		return m, nil
+	}
+	var c composition
+	for i := range m.steps {
+		s := &m.steps[i]
+		if s.what != removeSelected {
+			c.take(s)
+			continue
+		}
+		c.removeAdded(m, s.filter)
+		if c.cleared {
+			continue // none of the current members is left to select
+		}
+		ids, err := current(s.filter)
+		if err != nil {
+			return nil, err
+		}
+		c.grow(len(ids))
+		for _, id := range ids {
+			c.remove(id)
+		}
+	}
+	resolved := &Membership{typ: m.typ, of: m.of}
+	c.result(resolved)
+	return resolved, nil
+}
+
+// A composition makes one change of many: linear in the number of ids.
+type composition struct {
+	cleared bool
+	entries []entry        // in order; of an id the last one counts, those before are dead
+	at      map[string]int // the living entry of an id, once there are many
+}
+
+type entry struct {
+	Member
+	removed, dead bool
+}
+
+// find returns where the living entry of the id is, or -1.
+func (c *composition) find(id string) int {
+	if c.at != nil {
+		if i, ok := c.at[id]; ok {
+			return i
+		}
+		return -1
+	}
+	for i := range c.entries {
+		if c.entries[i].Value == id && !c.entries[i].dead {
+			return i
+		}
+	}
+	return -1
+}
+
+// grow makes room for n more ids.
+func (c *composition) grow(n int) {
+	c.entries = slices.Grow(c.entries, n)
+	n += len(c.entries)
+	if n <= few || c.at != nil {
+		return
+	}
+	c.at = make(map[string]int, n)
+	for i := range c.entries {
+		if !c.entries[i].dead {
+			c.at[c.entries[i].Value] = i
+		}
+	}
+}
+
+func (c *composition) note(e entry) {
+	c.entries = append(c.entries, e)
+	if c.at != nil {
+		c.at[e.Value] = len(c.entries) - 1
+	}
+}
+
+func (c *composition) take(s *step) {
+	switch s.what {
+	case clearMembers:
+		*c = composition{cleared: true}
+	case addMembers:
+		c.grow(len(s.add))
+		for _, m := range s.add {
+			c.add(m)
+		}
+	case removeMembers:
+		c.grow(len(s.remove))
+		for _, id := range s.remove {
+			c.remove(id)
+		}
+	case removeSelected:
+		// Resolve does it.
+	}
+}
+
+func (c *composition) add(m Member) {
+	i := c.find(m.Value)
+	if i >= 0 {
+		if !c.entries[i].removed {
+			return
+		}
+		c.entries[i].dead = true
+	}
+	c.note(entry{Member: m})
+}
+
+func (c *composition) remove(id string) {
+	if i := c.find(id); i >= 0 {
+		c.entries[i].removed = true
+		return
+	}
+	c.note(entry{Member: Member{Value: id}, removed: true})
+}
+
+// removeAdded removes those added members that the filter selects.
+func (c *composition) removeAdded(m *Membership, e filter.Expr) {
+	d := attr.NewDoc(m.typ)
+	defer d.Release()
+	n := d.Object(m.of)
+	of := memberSubs(m.of)
+	value, kind, display := d.Text(of.value, ""), d.Text(of.value, ""), d.Text(of.value, "")
+	if of.kind != nil {
+		kind = d.Text(of.kind, "")
+	}
+	if of.display != nil {
+		display = d.Text(of.display, "")
+	}
+	for i := range c.entries {
+		at := &c.entries[i]
+		if at.dead || at.removed {
+			continue
+		}
+		n.Clear()
+		value.SetText(at.Value)
+		n.Put(value)
+		if of.kind != nil {
+			kind.SetText(cmp.Or(at.Type, "User"))
+			n.Put(kind)
+		}
+		if of.display != nil && at.Display != "" {
+			display.SetText(at.Display)
+			n.Put(display)
+		}
+		if filter.Match(e, n.Value()) {
+			at.removed = true
+		}
+	}
+}
+
+// result writes the composed change to m.
+func (c *composition) result(m *Membership) {
+	m.Clear = c.cleared
+	var added, removed int
+	for i := range c.entries {
+		switch e := &c.entries[i]; {
+		case e.dead:
+		case e.removed:
+			removed++
+		default:
+			added++
+		}
+	}
+	if added > 0 {
+		m.Add = make([]Member, 0, added)
+	}
+	if removed > 0 && !c.cleared {
+		m.Remove = make([]string, 0, removed)
+	}
+	for i := range c.entries {
+		switch e := &c.entries[i]; {
+		case e.dead:
+		case !e.removed:
+			m.Add = append(m.Add, e.Member)
+		case !c.cleared:
+			m.Remove = append(m.Remove, e.Value)
+		}
+	}
+}
+
+// subs are the sub-attributes of which a [Member] consists; all but value may be
+// nil.
+type subs struct{ value, kind, display *attr.Attribute }
+
+func memberSubs(of *attr.Attribute) subs {
+	return subs{of.ValueSub(), of.Sub("type"), of.Sub("display")}
+}
+
+// member reads one value of the attribute.
+func (s subs) member(n *attr.Node) Member {
+	text := func(a *attr.Attribute) string {
+		if a == nil {
+			return ""
+		}
+		return n.Value().Get(a).Text()
+	}
+	return Member{text(s.value), text(s.kind), text(s.display)}
+}
+
+// TakeMembers removes the attribute's values from a decoded document and returns
+// them, each id once, for a store that keeps them apart. A value without id
+// gives one member with an empty Value, which the caller treats as every id it
+// does not know. The strings live as long as those of d.
+func TakeMembers(d *attr.Doc, members *attr.Attribute) []Member {
+	list := d.Root().Child(members)
+	if list == nil {
+		return nil
+	}
+	s := step{what: addMembers, add: memberSubs(members).list(list)}
+	d.Root().Remove(members)
+	var c composition
+	var m Membership
+	c.take(&s)
+	c.result(&m)
+	return m.Add
+}
+
+// list reads a list of members.
+func (s subs) list(n *attr.Node) []Member {
+	count := 0
+	for c := n.First(); c != nil; c = c.Next() {
+		count++
+	}
+	all := make([]Member, 0, count)
+	for c := n.First(); c != nil; c = c.Next() {
+		all = append(all, s.member(c))
+	}
+	return all
+}
+
+// ApplyTo does the change to the list of members in d, for a store that keeps
+// them in the document. It takes time in proportion to the members there are
+// and those that change. Who is a member already stays as he is. It is an
+// error, an [*attr.Error], to leave a required attribute without a value.
+func (m *Membership) ApplyTo(d *attr.Doc, members *attr.Attribute) error {
+	of := memberSubs(members)
+	list := d.Root().Child(members)
+	m, err := m.Resolve(func(e filter.Expr) (ids []string, _ error) {
+		for n := range (filter.Path{Attr: members, Filter: e}).Select(list) {
+			ids = append(ids, n.Value().Get(of.value).Text())
+		}
+		return ids, nil
+	})
+	if err != nil {
+		return err
+	}
+	if list == nil {
+		list = d.List(members)
+		d.Root().Put(list)
+	}
+	if m.Clear {
+		list.Clear()
+	}
+	var c composition
+	c.take(&step{what: removeMembers, remove: m.Remove})
+	c.take(&step{what: addMembers, add: m.Add})
+	list.Filter(func(n *attr.Node) bool {
+		i := c.find(n.Value().Get(of.value).Text())
+		if i < 0 {
+			return true
+		}
+		if !c.entries[i].removed {
+			c.entries[i].dead = true // is a member already
+		}
+		return !c.entries[i].removed
+	})
+	for i := range c.entries {
+		if e := &c.entries[i]; !e.removed && !e.dead {
+			list.Append(of.node(d, members, e.Member))
+		}
+	}
+	if !list.Empty() {
+		return nil
+	}
+	d.Root().Remove(members)
+	if members.Required {
+		return &attr.Error{Type: attr.Mutable, Detail: members.Path() + " is required and cannot be removed, RFC 7644 section 3.5.2.2; leave at least one"}
+	}
+	return nil
+}
+
+// node makes a member a value of the attribute.
+func (s subs) node(d *attr.Doc, of *attr.Attribute, m Member) *attr.Node {
+	n := d.Object(of)
+	put := func(a *attr.Attribute, text string) {
+		if a != nil && text != "" {
+			n.Put(d.Text(a, text))
+		}
+	}
+	put(s.value, m.Value)
+	put(s.kind, m.Type)
+	put(s.display, m.Display)
+	return n
+}

@@ -1,0 +1,200 @@
+package scim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+
+	"github.com/muster-id/scim/filter"
+	"github.com/muster-id/scim/patch"
+)
+
+// A plainTx lets the engine write to a store without transactions as if it had
+// them: every call takes effect at once, nothing is kept about accounts, and
+// members of groups are in their documents. What that gives up is named where
+// [NewHandler] refuses it; what it keeps is the protocol and the rules about a
+// single request.
+type plainTx struct{ e *Engine }
+
+func (p plainTx) Get(ctx context.Context, ref Ref, opts GetOptions) (*Resource, error) {
+	return p.e.store.Get(ctx, ref, opts)
+}
+
+func (p plainTx) List(ctx context.Context, q *Query) (*Page, error) { return p.e.store.List(ctx, q) }
+
+func (p plainTx) Create(ctx context.Context, r *Resource) (*Resource, error) {
+	return p.e.store.Create(ctx, r)
+}
+
+func (p plainTx) Replace(ctx context.Context, r *Resource, was Version) (*Resource, error) {
+	return p.e.store.Replace(ctx, r, was)
+}
+
+// Delete removes a resource, and a member from its groups before, so that a
+// crash in between leaves nothing that refers to nobody.
+func (p plainTx) Delete(ctx context.Context, ref Ref, was Version) error {
+	if p.e.members == nil && ref.Type == "User" {
+		groups, err := p.GroupsOf(ctx, ref.Directory, []string{ref.ID})
+		if err != nil {
+			return err
+		}
+		for _, g := range groups[0] {
+			if _, err := p.ChangeMembers(ctx, Ref{ref.Directory, "Group", g.ID}, MemberChange{Remove: []string{ref.ID}}, 0); err != nil {
+				return err
+			}
+		}
+	}
+	return p.e.store.Delete(ctx, ref, was)
+}
+
+// Members yields the members in the group's document.
+func (p plainTx) Members(ctx context.Context, group Ref) iter.Seq2[Member, error] {
+	if p.e.members != nil {
+		return p.e.members.Members(ctx, group)
+	}
+	return func(yield func(Member, error) bool) {
+		r, err := p.e.store.Get(ctx, group, GetOptions{})
+		if err != nil {
+			yield(Member{}, err)
+			return
+		}
+		for _, m := range r.Group().InlineMembers() {
+			if !yield(m, nil) {
+				return
+			}
+		}
+	}
+}
+
+// ChangeMembers rewrites the group's document.
+func (p plainTx) ChangeMembers(ctx context.Context, group Ref, change MemberChange, was Version) (*MemberResult, error) {
+	if p.e.members != nil {
+		return p.e.members.ChangeMembers(ctx, group, change, was)
+	}
+	r, err := p.e.store.Get(ctx, group, GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	if was != 0 && r.version != was {
+		return nil, ErrVersion
+	}
+	result := &MemberResult{Group: r}
+	before := map[string]Member{}
+	for _, m := range r.Group().InlineMembers() {
+		before[m.Value] = m
+	}
+	change.Add, result.Unknown, err = p.known(ctx, group.Directory, change.Add, before)
+	if err != nil {
+		return nil, err
+	}
+	doc := r.doc.Thaw()
+	defer doc.Release()
+	m := patch.Membership{Clear: change.Clear, Add: patchMembers(change.Add), Remove: change.Remove}
+	if err := m.ApplyTo(doc, r.typ.members); err != nil {
+		return nil, err
+	}
+	next := newResource(r.typ, r.key, doc.Freeze()).WithMeta(r.Meta())
+	after := map[string]bool{}
+	for _, m := range next.Group().InlineMembers() {
+		after[m.Value] = true
+		if _, was := before[m.Value]; !was {
+			result.Added = append(result.Added, m)
+		}
+	}
+	for _, m := range r.Group().InlineMembers() {
+		if !after[m.Value] {
+			result.Removed = append(result.Removed, m)
+		}
+	}
+	if len(result.Added)+len(result.Removed) == 0 {
+		return result, nil
+	}
+	result.Group, err = p.e.store.Replace(ctx, next, r.version)
+	return result, err
+}
+
+// known keeps the members that are resources of the directory, and says what
+// type they are of.
+func (p plainTx) known(ctx context.Context, d Key, members []Member, already map[string]Member) (known []Member, unknown []string, err error) {
+	for _, m := range members {
+		if old, ok := already[m.Value]; ok {
+			known = append(known, old)
+			continue
+		}
+		found := ""
+		for _, typ := range []string{"User", "Group"} {
+			if m.Value == "" || p.e.cfg.Types.Type(typ) == nil {
+				continue
+			}
+			_, err := p.e.store.Get(ctx, Ref{d, typ, m.Value}, GetOptions{WithoutMembers: true})
+			if err == nil {
+				found = typ
+				break
+			}
+			if !errors.Is(err, ErrNotFound) {
+				return nil, nil, err
+			}
+		}
+		if found == "" {
+			unknown = append(unknown, m.Value)
+			continue
+		}
+		m.Type = found
+		known = append(known, m)
+	}
+	return known, unknown, nil
+}
+
+// GroupsOf looks for the groups that list each user.
+func (p plainTx) GroupsOf(ctx context.Context, directory Key, users []string) ([][]GroupRef, error) {
+	if p.e.members != nil {
+		return p.e.members.GroupsOf(ctx, directory, users)
+	}
+	all := make([][]GroupRef, len(users))
+	t := p.e.cfg.Types.Type("Group")
+	if t == nil || t.memberValue == nil {
+		return all, nil
+	}
+	for i, user := range users {
+		const pageSize = 100
+		for start := 1; ; start += pageSize {
+			page, err := p.e.store.List(ctx, &Query{
+				Directory: directory, Type: t, Filter: filter.Equal(t.memberValue, user),
+				StartIndex: start, Count: pageSize,
+			})
+			if err != nil {
+				return nil, fmt.Errorf("scim: the groups of a user: %w", err)
+			}
+			for _, g := range page.Resources {
+				all[i] = append(all[i], groupRef(g))
+			}
+			if len(page.Resources) == 0 || start+len(page.Resources) > page.Total {
+				break
+			}
+		}
+		slices.SortFunc(all[i], func(a, b GroupRef) int {
+			if a.ID < b.ID {
+				return -1
+			}
+			return 1
+		})
+	}
+	return all, nil
+}
+
+// What only a Ledger keeps.
+
+func (plainTx) Accounts(_ context.Context, _ Key, users []string) ([]*AccountState, error) {
+	return make([]*AccountState, len(users)), nil
+}
+func (plainTx) PutAccount(context.Context, *AccountState) error { return nil }
+func (plainTx) Departed(context.Context, Key, string, string) (*AccountState, error) {
+	return nil, nil
+}
+func (plainTx) Bindings(context.Context, Key) (map[string]Binding, error) { return nil, nil }
+func (plainTx) Bind(context.Context, Key, Binding, ...string) error       { return nil }
+func (plainTx) Append(context.Context, ...*Event) error                   { return nil }
+func (plainTx) Log(context.Context, *RequestLog) error                    { return nil }
+func (plainTx) Deliver(context.Context, ...Delivery) ([]Delivery, error)  { return nil, nil }

@@ -1,0 +1,116 @@
+package scim
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// A route is what a path means.
+type route struct {
+	kind   routeKind
+	typ    *ResourceType // of resources
+	id     string        // decoded; "" for the whole collection
+	prefix string        // escaped path before the endpoint, for absolute URLs
+	path   string        // from the endpoint on, for the log
+}
+
+type routeKind uint8
+
+const (
+	resources routeKind = iota
+	serviceProviderConfig
+	resourceTypes
+	schemas
+)
+
+// Routes lists the patterns that the handler serves, below where it is
+// mounted, so that a host can name metrics and spans.
+func (h *Handler) Routes() []string {
+	var all []string
+	for _, t := range h.engine.cfg.Types.all {
+		all = append(all, "GET "+t.Endpoint, "POST "+t.Endpoint,
+			"GET "+t.Endpoint+"/{id}", "PUT "+t.Endpoint+"/{id}", "PATCH "+t.Endpoint+"/{id}", "DELETE "+t.Endpoint+"/{id}")
+	}
+	return append(all, "GET /ServiceProviderConfig", "GET /ResourceTypes", "GET /ResourceTypes/{id}", "GET /Schemas", "GET /Schemas/{id}")
+}
+
+// route reads the path from its end: whatever comes before the endpoint is
+// where the handler was mounted. Slashes at the end and double ones mean
+// nothing, and an id is one escaped segment, so that it may hold a slash.
+func (e *Engine) route(r *http.Request) (route, bool) {
+	path := r.URL.Path
+	raw := r.URL.RawPath != ""
+	if raw {
+		path = r.URL.RawPath
+	}
+	end := len(path)
+	for end > 0 && path[end-1] == '/' {
+		end--
+	}
+	lastAt := strings.LastIndexByte(path[:end], '/') + 1
+	last := path[lastAt:end]
+	beforeEnd := lastAt
+	for beforeEnd > 0 && path[beforeEnd-1] == '/' {
+		beforeEnd--
+	}
+	beforeAt := strings.LastIndexByte(path[:beforeEnd], '/') + 1
+	rt, at := route{}, beforeAt
+	ok := beforeEnd > 0 && e.endpoint(&rt, path[beforeAt:beforeEnd])
+	if ok {
+		rt.id = last
+		if raw {
+			id, err := url.PathUnescape(last)
+			if err != nil {
+				ok = false
+			}
+			rt.id = id
+		}
+	} else {
+		ok, at = e.endpoint(&rt, last), lastAt
+	}
+	if !ok {
+		at = 0
+	}
+	rt.path = path[at:end]
+	if e.cfg.BaseURL == "" && ok {
+		before := path[:at]
+		if !raw {
+			before = (&url.URL{Path: before}).EscapedPath()
+		}
+		rt.prefix = mountedAt(r, before)
+	}
+	return rt, ok
+}
+
+func (e *Engine) endpoint(rt *route, segment string) bool {
+	switch segment {
+	case "ServiceProviderConfig":
+		rt.kind = serviceProviderConfig
+	case "ResourceTypes":
+		rt.kind = resourceTypes
+	case "Schemas":
+		rt.kind = schemas
+	default:
+		rt.typ = e.cfg.Types.endpoint(segment)
+		return rt.typ != nil
+	}
+	return true
+}
+
+// mountedAt returns the escaped path under which the handler is reached: what
+// a router has stripped off, which the request's own line still has, and what
+// stands before the endpoint.
+func mountedAt(r *http.Request, before string) string {
+	requested, _, _ := strings.Cut(r.RequestURI, "?")
+	if strings.HasPrefix(requested, "http") {
+		if u, err := url.Parse(requested); err == nil {
+			requested = u.EscapedPath()
+		}
+	}
+	stripped, ok := strings.CutSuffix(requested, r.URL.EscapedPath())
+	if !ok {
+		stripped = ""
+	}
+	return strings.TrimRight(stripped, "/") + strings.TrimRight(before, "/")
+}

@@ -1,0 +1,40 @@
+// Package scim adds SCIM 2.0 provisioning (RFC 7643, RFC 7644) to an
+// application: the identity providers of its customers create, change,
+// deactivate and delete users and groups through one [http.Handler], and the
+// application is told what each person may do.
+//
+//	store := memstore.New(scim.CoreTypes(), nil)
+//	auth, err := scim.StaticTokens(scim.Token{Secret: secret, Directory: &scim.Directory{
+//		Tenant: "acme", ID: "okta", Domains: []string{"acme.example"},
+//	}})
+//	handler, err := scim.NewHandler(store, mapping, auth, &scim.Config{Provisioner: app})
+//	http.ListenAndServe(addr, scim.Mount("/scim/v2", handler, mux))
+//
+// # Directory state and access
+//
+// What the identity provider said is stored exactly and answered back exactly:
+// that is the directory state, made of [Resource]s. What a person may do is the
+// [Account]: active or not, email, roles. It is a function of the state, the
+// [RoleMapper] and the directory's [Policy]. A policy refuses a request whole, or lets the state in
+// and holds the account; there is nothing in between, and nothing is ever
+// answered with success that is not stored.
+//
+// # Two ways in
+//
+// A managed store ([Ledger]: packages memstore and others) commits state, grants, events and the request
+// log together, and calls the [Provisioner] inside that transaction. A host
+// that wants its own tables implements the five methods of [Store]; it keeps
+// the whole protocol and gives up what needs a transaction with us.
+//
+// # Where to look
+//
+// The immutable email is in email.go, the domain check in domain.go, roles and
+// accounts in accounts.go; handler.go is HTTP and nothing else, engine.go the
+// life of a write. Package attr is the document model, filter and patch are the
+// two languages of RFC 7644, roles maps groups to roles.
+//
+// Two shapes differ from what one might expect. An [Authenticator] returns a
+// [Caller] rather than a directory, because log and events name the token. And
+// a [Store]'s Create and Replace return the resource with its Meta instead of
+// setting it, because a Resource is immutable and shared.
+package scim

@@ -1,0 +1,282 @@
+package scim
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/muster-id/scim/attr"
+	"github.com/muster-id/scim/filter"
+)
+
+// createUser stores a person whom the provider sends for the first time.
+func (w *work) createUser(ctx context.Context, r *Resource) (*Resource, error) {
+	email, from, err := requireEmail(w.dir, r)
+	if err != nil {
+		return nil, err
+	}
+	held, err := checkDomain(w.dir, r)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.uniqueEmail(ctx, r, email, from); err != nil {
+		return nil, err
+	}
+	next := &AccountState{User: r.Ref(), Email: email, Held: held}
+	change := Created
+	again, err := w.rejoin(ctx, r, email, next)
+	if err != nil {
+		return nil, err
+	}
+	if !again && w.resolver != nil {
+		if change, err = w.resolve(ctx, r, next); err != nil {
+			return nil, err
+		}
+	}
+	created, err := w.tx.Create(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	w.event(aboutUsers, &Event{Type: UserCreated, Data: created})
+	if change == Linked {
+		w.event(aboutUsers, &Event{Type: UserLinked, Data: created, Roles: next.Grants})
+	}
+	if next.Held != "" {
+		w.event(aboutUsers, &Event{Type: UserHeld, Data: created, Note: next.Held})
+	}
+	return created, w.tell(ctx, []subject{{id: created.id, user: created, next: next, change: change, fresh: true}})
+}
+
+// rejoin gives a person who was deleted and comes back the same host account
+// (rule B4), with the roles that were given by hand.
+func (w *work) rejoin(ctx context.Context, r *Resource, email string, next *AccountState) (bool, error) {
+	var old *AccountState
+	var err error
+	if ext := r.ExternalID(); ext != "" {
+		if old, err = w.tx.Departed(ctx, w.Directory, ext, ""); err != nil {
+			return false, err
+		}
+	}
+	if old == nil && w.dir.Policy.RejoinByEmail && registered(w.dir, email) {
+		if old, err = w.tx.Departed(ctx, w.Directory, "", foldEmail(email)); err != nil {
+			return false, err
+		}
+	}
+	if old == nil || old.HostID == "" {
+		return false, nil
+	}
+	next.HostID = old.HostID
+	for _, g := range old.Grants {
+		if g.Source == Manual {
+			next.Grants = append(next.Grants, g)
+		}
+	}
+	return true, nil
+}
+
+// resolve asks the host whether it knows the person (rule A7).
+func (w *work) resolve(ctx context.Context, r *Resource, next *AccountState) (Change, error) {
+	var answer Resolution
+	asked := w.describe(r, next, nil, Created)
+	asked.Active = r.User().Active() && next.Held == ""
+	err := w.hook(ctx, func(ctx context.Context) (err error) {
+		answer, err = w.resolver.ResolveExisting(ctx, asked)
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	switch answer.kind {
+	case resolveCreate:
+		return Created, nil
+	case resolveRefuse:
+		return "", refuse(http.StatusForbidden, "", cmp.Or(answer.reason, "the application refuses to manage this account"))
+	case resolveHold:
+		next.Held = cmp.Or(answer.reason, "the application wants to review this account")
+		return Created, nil
+	case resolveExisting:
+		if answer.protected || !registered(w.dir, next.Email) {
+			next.HostID = answer.hostID
+			next.Held = "the application has an account with this email that needs a review first"
+			next.Grants = withManual(nil, answer.roles)
+			return Created, nil
+		}
+	case resolveLink:
+	}
+	next.HostID = answer.hostID
+	next.Grants = withManual(nil, answer.roles)
+	return Linked, nil
+}
+
+// uniqueEmail refuses an email that is another user's of the directory (rule
+// A7). It asks as a provider would, with a filter: what is refused as existing
+// can be found.
+func (w *work) uniqueEmail(ctx context.Context, r *Resource, email string, from *attr.Attribute) error {
+	t := r.typ
+	for _, a := range []*attr.Attribute{t.emailValue, t.userName} {
+		if a == nil {
+			continue
+		}
+		const some = 10 // who has it as a second address is no match
+		page, err := w.tx.List(ctx, &Query{Directory: w.Directory, Type: t, Filter: filter.Equal(a, email), StartIndex: 1, Count: some})
+		if err != nil {
+			return err
+		}
+		for _, other := range page.Resources {
+			if other.id == r.id {
+				continue
+			}
+			if theirs, _ := emailOf(other, w.dir.Policy.EmailSource); sameEmail(theirs, email) {
+				return &UniquenessError{Attribute: cmp.Or(pathIf(a != from, a), from.Path())}
+			}
+		}
+	}
+	return nil
+}
+
+func pathIf(ok bool, a *attr.Attribute) string {
+	if ok {
+		return a.Path()
+	}
+	return ""
+}
+
+// updateUser stores what a PUT or PATCH made of a person.
+func (w *work) updateUser(ctx context.Context, before, next *Resource, was Version) (*Resource, error) {
+	if next == before || before.doc.Equal(&next.doc) {
+		if w.ledger == nil { // a retry heals what a crash left untold
+			return before, w.tell(ctx, []subject{{id: before.id, user: before, change: Updated}})
+		}
+		return before, nil
+	}
+	states, err := w.tx.Accounts(ctx, w.Directory, []string{before.id})
+	if err != nil {
+		return nil, err
+	}
+	account := states[0]
+	email, err := changeEmail(w.dir, before, next, account)
+	if err != nil {
+		return nil, err
+	}
+	state := &AccountState{User: before.Ref()}
+	if account != nil {
+		*state = *account
+	}
+	if !sameEmail(state.Email, email.email) {
+		state.ApprovedEmail = ""
+	}
+	state.Email, state.RefusedEmail = email.email, email.refused
+	if err := w.recheck(ctx, before, next, state); err != nil {
+		return nil, err
+	}
+	after, err := w.tx.Replace(ctx, next, was)
+	if err != nil {
+		return nil, err
+	}
+	change, kind := Updated, UserUpdated
+	switch wasActive, isActive := before.User().Active(), after.User().Active(); {
+	case wasActive && !isActive:
+		change, kind = Deactivated, UserDeactivated
+	case !wasActive && isActive:
+		change, kind = Reactivated, UserReactivated
+	}
+	w.event(aboutUsers, &Event{Type: kind, Data: after, Previous: before})
+	w.holdEvents(account, state, after)
+	return after, w.tell(ctx, []subject{{id: after.id, user: after, was: account, next: state, change: change}})
+}
+
+// recheck applies the rules of creation again where a change touches them: on
+// reactivation, and when email or userName become others (rules A6, A7, B3).
+func (w *work) recheck(ctx context.Context, before, next *Resource, state *AccountState) error {
+	user, old := next.User(), before.User()
+	if !user.Active() {
+		return nil // a leaver always leaves
+	}
+	t := next.typ
+	is, from := emailOf(next, w.dir.Policy.EmailSource)
+	had, _ := emailOf(before, w.dir.Policy.EmailSource)
+	moved := !sameEmail(is, had)
+	renamed := next.Doc().Get(t.userName).Text() != before.Doc().Get(t.userName).Text()
+	if !moved && !renamed && old.Active() {
+		return nil
+	}
+	if is == "" {
+		if _, _, err := requireEmail(w.dir, next); err != nil {
+			return err
+		}
+	}
+	held, err := checkDomain(w.dir, next)
+	if err != nil {
+		return err
+	}
+	if held != "" || state.Held == heldForDomain {
+		state.Held = held
+	}
+	if moved {
+		return w.uniqueEmail(ctx, next, is, from)
+	}
+	return nil
+}
+
+func (w *work) holdEvents(was, is *AccountState, r *Resource) {
+	before := ""
+	if was != nil {
+		before = was.Held
+	}
+	switch {
+	case before == "" && is.Held != "":
+		w.event(aboutUsers, &Event{Type: UserHeld, Data: r, Note: is.Held})
+	case before != "" && is.Held == "":
+		w.event(aboutUsers, &Event{Type: UserReleased, Data: r, Note: before})
+	}
+}
+
+// deleteUser removes a person: access ends, memberships are dropped, the
+// account's state stays so that the person can come back (rules B1, B2, B4).
+func (w *work) deleteUser(ctx context.Context, r *Resource) error {
+	states, err := w.tx.Accounts(ctx, w.Directory, []string{r.id})
+	if err != nil {
+		return err
+	}
+	groups, err := w.tx.GroupsOf(ctx, w.Directory, []string{r.id})
+	if err != nil {
+		return err
+	}
+	if err := w.tx.Delete(ctx, r.Ref(), r.version); err != nil {
+		return err
+	}
+	w.event(aboutUsers, &Event{Type: UserDeleted, Data: r})
+	for _, g := range groups[0] {
+		group, err := w.tx.Get(ctx, Ref{w.Directory, "Group", g.ID}, GetOptions{WithoutMembers: true})
+		if err != nil {
+			return fmt.Errorf("scim: the group of a deleted user: %w", err)
+		}
+		w.event(aboutMembers, &Event{Type: MembershipRemoved, Data: group, Member: Member{Value: r.id, Type: "User"}})
+	}
+	next := AccountState{User: r.Ref(), ExternalID: r.ExternalID()}
+	next.Email, _ = emailOf(r, w.dir.Policy.EmailSource)
+	if states[0] != nil {
+		next = *states[0]
+	}
+	next.Active, next.Deleted, next.Held = false, true, ""
+	next.Grants = nil
+	if states[0] != nil {
+		for _, g := range states[0].Grants {
+			if g.Source == Manual {
+				next.Grants = append(next.Grants, g)
+			}
+		}
+	}
+	account := w.departed(&next, r)
+	if w.provisioner != nil {
+		if err := w.provision(ctx, []*Account{account}); err != nil {
+			return err
+		}
+		if w.committer != nil {
+			w.told = append(w.told, account)
+		}
+	}
+	next.HostID = cmp.Or(account.HostID, next.HostID)
+	return w.tx.PutAccount(ctx, &next)
+}
