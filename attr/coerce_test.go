@@ -118,7 +118,7 @@ func TestTolerancesTogether(t *testing.T) {
 			// Each of them is needed.
 			for rest := uint64(c.fired &^ attr.Blank); rest != 0; rest &= rest - 1 {
 				one := attr.Lenience(1) << bits.TrailingZeros64(rest)
-				refuse(t, everything, body(c.sent), attr.Lenient&^one)
+				_ = refuse(t, everything, body(c.sent), attr.Lenient&^one)
 			}
 		})
 	}

@@ -53,6 +53,7 @@ func (d *Doc) DecodeValue(raw []byte, a *Attribute, one bool, l Lenience, limits
 	case one:
 		n, err = d.single(a, l)
 	case a.MultiValued && kind != '[' && kind != 'n':
+		d.allow(l, ArrayMissing) // accepted in any case, worth a line in the log
 		n, err = d.alone(a, l)
 	default:
 		n, err = d.value(a, l)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -28,7 +29,7 @@ func TestPutKeepsSchemaOrder(t *testing.T) {
 				delete(model, a)
 				continue
 			}
-			text := fmt.Sprint(step)
+			text := strconv.Itoa(step)
 			d.Root().Put(d.Text(a, text))
 			model[a] = text
 		}
@@ -152,7 +153,7 @@ func randomMembers(r *rand.Rand, mark string) string {
 	values := map[string]func() string{
 		"text": text, "reference": text, "always": text, "never": text, "request": text,
 		"bool":    func() string { return []string{"true", "false", "null"}[r.IntN(3)] },
-		"integer": func() string { return fmt.Sprint(r.IntN(1000) - 500) },
+		"integer": func() string { return strconv.Itoa(r.IntN(1000) - 500) },
 		"decimal": func() string { return fmt.Sprintf("%g", r.NormFloat64()) },
 		"time":    func() string { return `"2008-01-23T04:56:22Z"` },
 		"complex": func() string { return fmt.Sprintf(`{"value":%s,"other":null,"flag":%t}`, text(), r.IntN(2) == 0) },

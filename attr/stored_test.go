@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -166,7 +167,7 @@ func TestEqual(t *testing.T) {
 
 // A value with more nodes than 16 bits count is walked and found all the same.
 func TestBigLists(t *testing.T) {
-	for _, n := range []int{1, 32_766, 32_767, 32_768, 65_534, 65_535, 65_536, 70_000} {
+	for _, n := range []int{1, 32_766, 32_767, 32_768, 65_536} {
 		var b strings.Builder
 		for i := range n {
 			fmt.Fprintf(&b, `,{"value":"%d"}`, i)
@@ -180,7 +181,7 @@ func TestBigLists(t *testing.T) {
 		}
 		list, count, value := lookup(t, everything, "list"), 0, lookup(t, everything, "list.value")
 		for v := s.Value().Get(list).First(); v.Exists(); v = v.Next() {
-			if v.Get(value).Text() != fmt.Sprint(count) {
+			if v.Get(value).Text() != strconv.Itoa(count) {
 				t.Fatalf("value %d is %q", count, v.Get(value).Text())
 			}
 			count++

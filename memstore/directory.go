@@ -1,6 +1,7 @@
 package memstore
 
 import (
+	"slices"
 	"sync/atomic"
 
 	scim "github.com/muster-id/scim"
@@ -9,30 +10,30 @@ import (
 // A directory holds the resources of one directory. What is atomic is for
 // readers too; the rest belongs to the transaction that runs.
 type directory struct {
-	key    scim.Key
+	store  *Store
 	tenant *tenant
+	key    scim.Key
 
-	blocks  atomic.Pointer[[]*rows] // by slot/blockRows
+	rows    atomic.Pointer[[]*rows] // by slot/blockRows
 	shelves []shelf                 // by kind.number
 	index   index
 	bound   atomic.Pointer[bindings]
 
 	requests requests
 
-	// commit numbers the commits that changed rows, from 1.
-	commit uint64
+	blocks   []*block // by slot/blockRows
+	commits  uint64   // that changed rows
+	accounts accounts
 
 	// What the running transaction has changed.
-	touched   []uint32  // slots of rows with a next
-	regrouped []uint32  // those of them whose set of members is another one
+	touched   []uint32  // slots of the rows with a next
+	regrouped []uint32  // those of them with another set of members
 	nextBound *bindings // nil: as published
-
-	accounts accounts
 }
 
 const blockRows = 128
 
-// rows is a block of rows, all of one kind. It never moves.
+// rows are the rows of one block. They never move.
 type rows [blockRows]row
 
 // A row is the place of one resource.
@@ -47,7 +48,7 @@ type row struct {
 // An entry is a version of a resource with its relations: what a reader sees of
 // a row, at once. It is immutable once published.
 type entry struct {
-	res     *scim.Resource // nil only for deleted
+	res     *scim.Resource // nil only in deleted
 	groups  []uint32       // slots of the groups that have the resource as a member, sorted
 	members *memberSet     // of a group
 	commit  uint64         // that published the entry
@@ -61,20 +62,21 @@ type shelf struct {
 	blocks atomic.Pointer[[]*block]
 	count  atomic.Int64 // resources, as published
 
-	free []uint32 // slots to use again, the next one last
+	free []uint32 // slots to use next, the last one first
 }
 
-// A block is rows and how many of them are taken, so that a page far behind is
-// found without looking at the rows before it.
+// A block is rows of one kind and how many of them are taken, so that a page
+// far behind is found without looking at the rows before it.
 type block struct {
-	*rows
+	rows  *rows
+	kind  *kind
 	first uint32 // slot of the first row
 	taken atomic.Int32
 }
 
 func newDirectory(s *Store, t *tenant, key scim.Key) *directory {
-	d := &directory{key: key, tenant: t, shelves: make([]shelf, len(s.kinds))}
-	d.requests.ring.limit = s.opts.Requests
+	d := &directory{store: s, tenant: t, key: key, shelves: make([]shelf, len(s.kinds))}
+	d.requests.limit = s.opts.Requests
 	return d
 }
 
@@ -86,22 +88,25 @@ func loaded[T any](p *atomic.Pointer[[]T]) []T {
 }
 
 // push appends to a slice that readers see: those who have loaded it before go
-// on with its length from before.
+// on with the length it had.
 func push[T any](p *atomic.Pointer[[]T], v T) {
 	s := append(loaded(p), v)
 	p.Store(&s)
 }
 
 func (d *directory) row(slot uint32) *row {
-	return &(*d.blocks.Load())[slot/blockRows][slot%blockRows]
+	return &(*d.rows.Load())[slot/blockRows][slot%blockRows]
 }
+
+func (d *directory) block(slot uint32) *block { return d.blocks[slot/blockRows] }
 
 // take returns a free slot for a resource of the kind.
 func (d *directory) take(k *kind) uint32 {
 	s := &d.shelves[k.number]
 	if len(s.free) == 0 {
-		b := &block{rows: new(rows), first: uint32(len(loaded(&d.blocks)) * blockRows)}
-		push(&d.blocks, b.rows)
+		b := &block{rows: new(rows), kind: k, first: uint32(len(d.blocks) * blockRows)}
+		d.blocks = append(d.blocks, b)
+		push(&d.rows, b.rows)
 		push(&s.blocks, b)
 		for i := range uint32(blockRows) {
 			s.free = append(s.free, b.first+blockRows-1-i)
@@ -109,62 +114,83 @@ func (d *directory) take(k *kind) uint32 {
 	}
 	slot := s.free[len(s.free)-1]
 	s.free = s.free[:len(s.free)-1]
+	d.row(slot).born.Store(d.commits + 1)
 	return slot
 }
 
-// touch returns the running transaction's version of a row to change, which is
-// not deleted.
+func (d *directory) release(slot uint32) {
+	s := &d.shelves[d.block(slot).kind.number]
+	s.free = append(s.free, slot)
+}
+
+// touch returns the running transaction's version of a row, which is not
+// deleted, to change its relations.
 func (d *directory) touch(slot uint32) *entry {
 	r := d.row(slot)
 	if r.next == nil {
 		r.next = new(*r.live.Load())
-		r.next.commit = d.commit + 1
+		r.next.commit = d.commits + 1
 		d.touched = append(d.touched, slot)
 	}
 	return r.next
 }
 
-// put makes e the running transaction's version of a row, and adds to the
-// index what it can be found by. Who reads the row as published does not find
-// it there.
-func (d *directory) put(k *kind, slot uint32, e *entry) {
-	r := d.row(slot)
-	published, pending := resourceOf(r.live.Load()), resourceOf(r.next)
-	k.without(pending, published, func(t tag) { d.index.remove(t, slot) })
-	k.without(e.res, published, func(t tag) { d.index.add(t, slot) })
-	if r.next == nil {
+// write makes res the running transaction's resource in a row, nil deletes it.
+// The index gains at once what res can be found by: who reads the row as
+// published does not find it there.
+func (d *directory) write(slot uint32, res *scim.Resource) {
+	r, k := d.row(slot), d.block(slot).kind
+	var published, pending *scim.Resource
+	next := entry{commit: d.commits + 1}
+	if e := r.live.Load(); e != nil {
+		published, next = e.res, *e
+	}
+	if r.next != nil {
+		pending, next = r.next.res, *r.next
+	} else {
 		d.touched = append(d.touched, slot)
 	}
-	e.commit = d.commit + 1
-	r.next = e
+	k.without(pending, published, func(t tag) { d.index.remove(t, slot) })
+	k.without(res, published, func(t tag) { d.index.add(t, slot) })
+	if res == nil {
+		r.next = deleted
+		return
+	}
+	next.res, next.commit = res, d.commits+1
+	r.next = &next
 }
 
-func resourceOf(e *entry) *scim.Resource {
-	if e == nil {
-		return nil
+// regroup gives a group another set of members.
+func (d *directory) regroup(group uint32, members *memberSet) {
+	d.touch(group).members = members
+	d.noteRegrouped(group)
+}
+
+func (d *directory) noteRegrouped(group uint32) {
+	if !slices.Contains(d.regrouped, group) {
+		d.regrouped = append(d.regrouped, group)
 	}
-	return e.res
 }
 
 // publish makes the running transaction's version of every row the one that
 // readers see.
-func (d *directory) publish(kindOf func(*scim.ResourceType) *kind) {
+func (d *directory) publish() {
 	d.deriveGroups()
 	// Groups come last, so that who sees a group with a member sees the member.
 	for _, groups := range []bool{false, true} {
 		for _, slot := range d.touched {
 			if r := d.row(slot); r.next != nil && groups == (r.next.members != nil) {
-				d.publishRow(slot, r, kindOf)
+				d.publishRow(slot, r)
 			}
 		}
 	}
 	if len(d.touched) > 0 {
-		d.commit++
+		d.commits++
 	}
 	if d.nextBound != nil {
 		d.bound.Store(d.nextBound)
 	}
-	d.reset()
+	d.settle()
 }
 
 // deriveGroups brings the lists of groups into line with the sets of members.
@@ -179,8 +205,7 @@ func (d *directory) deriveGroups() {
 			if d.row(slot).next == deleted {
 				return
 			}
-			e := d.touch(slot)
-			if added {
+			if e := d.touch(slot); added {
 				e.groups = with(e.groups, group)
 			} else {
 				e.groups = without(e.groups, group)
@@ -189,16 +214,73 @@ func (d *directory) deriveGroups() {
 	}
 }
 
-func (d *directory) publishRow(slot uint32, r *row, kindOf func(*scim.ResourceType) *kind) {
-	old, now := r.live.Load(), r.next
+func (d *directory) publishRow(slot uint32, r *row) {
+	b := d.block(slot)
+	s := &d.shelves[b.kind.number]
+	now := r.next
 	r.next = nil
-	var taken int32
-	switch {
-	case now == deleted && old == nil: // created and deleted: nobody has seen it
-		d.shelfOf(slot).free = append(d.shelfOf(slot).free, slot)
-		return
+	if now == deleted {
+		d.release(slot)
+		now = nil
 	}
-	_ = taken
-	_ = kindOf
-	_ = old
+	old := r.live.Swap(now)
+	switch {
+	case old == nil && now != nil:
+		b.taken.Add(1)
+		s.count.Add(1)
+	case old != nil && now == nil:
+		b.taken.Add(-1)
+		s.count.Add(-1)
+		b.kind.without(old.res, nil, func(t tag) { d.index.remove(t, slot) })
+	case old != nil:
+		b.kind.without(old.res, now.res, func(t tag) { d.index.remove(t, slot) })
+	}
+}
+
+// revert forgets what the running transaction has changed.
+func (d *directory) revert() {
+	for _, slot := range d.touched {
+		r := d.row(slot)
+		var published *scim.Resource
+		if e := r.live.Load(); e != nil {
+			published = e.res
+		} else {
+			d.release(slot)
+		}
+		d.block(slot).kind.without(r.next.res, published, func(t tag) { d.index.remove(t, slot) })
+		r.next = nil
+	}
+	d.accounts.revert()
+	d.settle()
+}
+
+func (d *directory) settle() {
+	const keep = 1024 // a large transaction's lists are not kept for small ones
+	if cap(d.touched) > keep {
+		d.touched = nil
+	}
+	d.touched, d.regrouped, d.nextBound = d.touched[:0], d.regrouped[:0], nil
+	d.accounts.settle()
+}
+
+// with returns sorted slots with one more, in memory of its own.
+func with(slots []uint32, slot uint32) []uint32 {
+	i, found := slices.BinarySearch(slots, slot)
+	if found {
+		return slots
+	}
+	more := make([]uint32, len(slots)+1)
+	copy(more, slots[:i])
+	more[i] = slot
+	copy(more[i+1:], slots[i:])
+	return more
+}
+
+// without returns sorted slots with one less, in memory of its own.
+func without(slots []uint32, slot uint32) []uint32 {
+	i, found := slices.BinarySearch(slots, slot)
+	if !found {
+		return slots
+	}
+	return slices.Concat(slots[:i], slots[i+1:])
 }

@@ -212,7 +212,7 @@ func (s *Store) tenantLocked(name string) *tenant {
 	t := s.tenants[name]
 	if t == nil {
 		t = &tenant{name: name, writer: make(chan struct{}, 1), directories: make(map[string]*directory)}
-		t.events.ring.limit = s.opts.Events
+		t.events.limit = s.opts.Events
 		s.tenants[name] = t
 	}
 	return t
@@ -235,22 +235,6 @@ func (s *Store) directory(key scim.Key) *directory {
 		s.directories.add(d)
 	}
 	return d
-}
-
-// A view is a directory as it is seen from outside or from within the
-// transaction that runs. A nil directory has nothing in it.
-type view struct {
-	*directory
-	within bool
-}
-
-// view returns what the context sees of a directory.
-func (s *Store) view(ctx context.Context, key scim.Key) (view, error) {
-	tx := s.running(ctx)
-	if tx == nil {
-		return view{s.directories.find(key), false}, nil
-	}
-	return tx.view(key)
 }
 
 // Get implements [scim.Store].

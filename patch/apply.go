@@ -1,6 +1,7 @@
 package patch
 
 import (
+	"bytes"
 	"slices"
 
 	"github.com/muster-id/scim/attr"
@@ -104,11 +105,18 @@ func (w *writer) absent() error {
 
 // decode reads the operation's value, or another one, for an attribute.
 func (w *writer) decode(raw []byte, a *attr.Attribute, one bool) (*attr.Node, error) {
+	if a.Kind != attr.Complex && emptyObject(raw) && w.allow(attr.Blank) {
+		return nil, nil
+	}
 	n, err := w.doc.DecodeValue(raw, a, one, w.lenience, w.limits)
 	if err != nil {
 		return nil, w.explain(err)
 	}
 	return n, nil
+}
+
+func emptyObject(raw []byte) bool {
+	return raw[0] == '{' && len(bytes.TrimSpace(raw[1:len(raw)-1])) == 0
 }
 
 // get returns the holder's value in the document, or nil.
@@ -367,7 +375,8 @@ func (w *writer) append(list, values *attr.Node) error {
 			n = c
 		} else {
 			for s := c.First(); s != nil; s = s.Next() {
-				if n.Child(s.Attr()) == nil || s.Attr().Mutability != attr.Immutable {
+				old := n.Child(s.Attr())
+				if old == nil || s.Attr().Mutability != attr.Immutable && !w.equal(old, s, false) {
 					n.Put(w.doc.Clone(s))
 				}
 			}
@@ -687,7 +696,7 @@ func (w *writer) merge(n *attr.Node, m *merger) error {
 			}
 			continue
 		case old != nil && a.Mutability == attr.Immutable:
-			if !w.identical(old, c) {
+			if !w.equal(old, c, true) {
 				return w.immutable(a)
 			}
 			continue

@@ -37,10 +37,10 @@ func appendIdentity(b []byte, n *attr.Node, exact bool) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
-// identical reports whether two values are equal, case included.
-func (w *writer) identical(m, n *attr.Node) bool {
-	w.scratch[0] = appendIdentity(w.scratch[0][:0], m, true)
-	w.scratch[1] = appendIdentity(w.scratch[1][:0], n, true)
+// equal reports whether two values are equal; exact as in [appendIdentity].
+func (w *writer) equal(m, n *attr.Node, exact bool) bool {
+	w.scratch[0] = appendIdentity(w.scratch[0][:0], m, exact)
+	w.scratch[1] = appendIdentity(w.scratch[1][:0], n, exact)
 	return bytes.Equal(w.scratch[0], w.scratch[1])
 }
 

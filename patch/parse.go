@@ -340,11 +340,15 @@ func (p *parser) attributes(extension *attr.Attribute, value []byte) error {
 			if !errors.Is(err, filter.ErrUnknown) {
 				return locate(err, p.index, opNames[p.op])
 			}
+			if !p.allow(attr.UnknownAttribute) {
+				of := "schemas"
+				if extension != nil {
+					of = "extension " + extension.Name
+				}
+				return p.fail(attr.InvalidPath, "the attribute ", attr.Quote(name), " is not defined by the ", of, " of ", p.typ.Name, "; leave it out")
+			}
 			if extension != nil {
 				name = extension.Name + ":" + name
-			}
-			if !p.allow(attr.UnknownAttribute) {
-				return p.fail(attr.InvalidPath, "the attribute ", attr.Quote(name), " is not defined by the schemas of ", p.typ.Name, "; leave it out")
 			}
 			p.ignore(name)
 			continue

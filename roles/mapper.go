@@ -19,13 +19,14 @@ type Mapper struct {
 	// rules[rank] is the rule of that rank, 1 for the highest; 0 is no rule.
 	rules []rule
 
-	// The first rule that names a group so. The keys of byName are folded.
+	// The rank of a rule that names its group so, the others with the same
+	// selector follow by next. The keys of byName are folded.
 	byID, byExternalID, byName map[string]int
 }
 
 type rule struct {
 	selector, role string
-	next           int // the next rule with the same selector, which only Union has
+	next           int // another rule with the same selector, which only Union has
 }
 
 var (
@@ -54,13 +55,10 @@ func New(m Mapping) (*Mapper, error) {
 		byExternalID: map[string]int{},
 		byName:       map[string]int{},
 	}
-	// From the last to the first, so that a chain of rules with the same
-	// selector begins with the highest.
-	for rank := len(m.Rules); rank > 0; rank-- {
-		r := &m.Rules[rank-1]
+	for i, r := range m.Rules {
 		index, key := mapper.index(r.Selector())
-		mapper.rules[rank] = rule{r.Selector(), r.Role, index[key]}
-		index[key] = rank
+		mapper.rules[i+1] = rule{r.Selector(), r.Role, index[key]}
+		index[key] = i + 1
 	}
 	return mapper, nil
 }
@@ -168,8 +166,8 @@ func (m *Mapper) appendRules(found []match, rank, group int) []match {
 	return found
 }
 
-// externalID returns the first rule for groups with that externalId, 0 if
-// there is none.
+// externalID returns a rule for groups with that externalId, 0 if there is
+// none.
 func (m *Mapper) externalID(id string) int {
 	if len(m.byExternalID) == 0 {
 		return 0
@@ -177,9 +175,9 @@ func (m *Mapper) externalID(id string) int {
 	return m.byExternalID[id]
 }
 
-// name returns the first rule for groups with that displayName, 0 if there is
-// none. The name is folded as [attr.Fold] does, without allocating where it is
-// of usual length.
+// name returns a rule for groups with that displayName, 0 if there is none.
+// The name is folded as [attr.Fold] does, without allocating where it is of
+// usual length.
 func (m *Mapper) name(name string) int {
 	if len(m.byName) == 0 {
 		return 0
@@ -233,10 +231,7 @@ func (m *Mapper) Bind(groups []scim.GroupRef, held map[string]scim.Binding) []sc
 	for i := range bound {
 		g := &bound[i]
 		g.Bound = []string{} // not nil: bindings are kept, there is none yet
-		byID[g.ID] = i
-		if g.ExternalID != "" {
-			byExternalID[g.ExternalID] = i
-		}
+		byID[g.ID], byExternalID[g.ExternalID] = i, i
 	}
 	for selector, to := range held {
 		i, ok := byID[to.GroupID]

@@ -249,6 +249,13 @@ func TestSummarize(t *testing.T) {
 	}, s)
 	assert.Equal(t, "5 people change: 2 gain a role, 3 lose one, 1 ends without access", s.String())
 
+	all := roles.Mapping{Precedence: roles.Union}
+	for _, role := range []string{"f", "b", "d", "a", "e", "c"} {
+		all.Rules = append(all.Rules, roles.Rule{GroupID: "g1", Role: role})
+	}
+	s = roles.Summarize(roles.Preview(nil, mapper(t, all), slices.Values(members[:1])))
+	assert.Equal(t, []roles.RoleSummary{{"a", 1, 0}, {"b", 1, 0}, {"c", 1, 0}, {"d", 1, 0}, {"e", 1, 0}, {"f", 1, 0}}, s.Roles)
+
 	assert.Equal(t, "nobody changes", roles.Summarize(roles.Preview(nil, nil, slices.Values(members))).String())
 	one := roles.Summarize(roles.Preview(after, before, slices.Values(members[3:4])))
 	assert.Equal(t, "1 person changes: 0 gain a role, 1 loses one, 1 ends without access", one.String())

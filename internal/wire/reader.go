@@ -68,11 +68,8 @@ func (r *Reader) Begin() error {
 // More reports whether the open object or array has another member. It is
 // false also where the text is broken; End then returns the error.
 func (r *Reader) More() bool {
-	switch r.dec.PeekKind() {
-	case '}', ']', 0:
-		return false
-	}
-	return true
+	kind := r.Kind()
+	return kind != '}' && kind != ']' && kind != 0
 }
 
 // End reads the '}' or ']' that closes a value.

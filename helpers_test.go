@@ -1,0 +1,225 @@
+package scim_test
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"maps"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/muster-id/scim"
+	"github.com/muster-id/scim/attr"
+)
+
+// A naiveStore is the least that a host may write: five methods over a map,
+// lists by looking at everything.
+type naiveStore struct {
+	mu   sync.Mutex
+	rows map[scim.Ref]*scim.Resource
+	now  func() time.Time
+}
+
+func newNaiveStore() *naiveStore {
+	return &naiveStore{rows: map[scim.Ref]*scim.Resource{}, now: time.Now}
+}
+
+func (s *naiveStore) Get(_ context.Context, ref scim.Ref, _ scim.GetOptions) (*scim.Resource, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.rows[ref]; r != nil {
+		return r, nil
+	}
+	return nil, scim.ErrNotFound
+}
+
+func (s *naiveStore) List(_ context.Context, q *scim.Query) (*scim.Page, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return scim.Select(q, maps.Values(s.rows)), nil
+}
+
+func (s *naiveStore) unique(r *scim.Resource) error {
+	for ref, other := range s.rows {
+		if ref.Directory != r.Directory() || ref.Type != r.Type().Name || ref.ID == r.ID() {
+			continue
+		}
+		if name := r.User().UserName(); name != "" && attr.Fold(name) == attr.Fold(other.User().UserName()) {
+			return &scim.UniquenessError{Attribute: "userName"}
+		}
+		if id := r.ExternalID(); id != "" && id == other.ExternalID() {
+			return &scim.UniquenessError{Attribute: "externalId"}
+		}
+	}
+	return nil
+}
+
+func (s *naiveStore) Create(_ context.Context, r *scim.Resource) (*scim.Resource, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.unique(r); err != nil {
+		return nil, err
+	}
+	r = r.WithMeta(scim.Meta{Created: s.now(), LastModified: s.now(), Version: 1})
+	s.rows[r.Ref()] = r
+	return r, nil
+}
+
+func (s *naiveStore) Replace(_ context.Context, r *scim.Resource, was scim.Version) (*scim.Resource, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.rows[r.Ref()]
+	switch {
+	case old == nil:
+		return nil, scim.ErrNotFound
+	case was != 0 && old.Version() != was:
+		return nil, scim.ErrVersion
+	}
+	if err := s.unique(r); err != nil {
+		return nil, err
+	}
+	r = r.WithMeta(scim.Meta{Created: old.Meta().Created, LastModified: s.now(), Version: old.Version() + 1})
+	s.rows[r.Ref()] = r
+	return r, nil
+}
+
+func (s *naiveStore) Delete(_ context.Context, ref scim.Ref, was scim.Version) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.rows[ref]
+	switch {
+	case old == nil:
+		return scim.ErrNotFound
+	case was != 0 && old.Version() != was:
+		return scim.ErrVersion
+	}
+	delete(s.rows, ref)
+	return nil
+}
+
+// A hostApp is an application that remembers what it was told.
+type hostApp struct {
+	mu   sync.Mutex
+	told []*scim.Account
+	last map[string]*scim.Account // by user id
+}
+
+func newHostApp() *hostApp { return &hostApp{last: map[string]*scim.Account{}} }
+
+func (a *hostApp) Provision(_ context.Context, acc *scim.Account) (string, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.told = append(a.told, acc)
+	a.last[acc.ID] = acc
+	if acc.HostID != "" {
+		return acc.HostID, nil
+	}
+	return "host-" + acc.ID, nil
+}
+
+// drain returns what the application was told since it was asked last.
+func (a *hostApp) drain() []*scim.Account {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	told := a.told
+	a.told = nil
+	return told
+}
+
+// account returns the last state that the application was told of a user.
+func (a *hostApp) account(id string) *scim.Account {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.last[id]
+}
+
+const testToken = "test-token-0123456789"
+
+// A rig is a handler with everything around it.
+type rig struct {
+	http.Handler
+	scim *scim.Handler
+	app  *hostApp
+	dir  *scim.Directory
+
+	mu    sync.Mutex
+	fired attr.Lenience
+	log   []scim.RequestLog
+}
+
+// newRig mounts a handler at /scim/v2 over the store.
+func newRig(t testing.TB, store scim.Store, mapper scim.RoleMapper, d *scim.Directory, configure func(*scim.Config)) *rig {
+	t.Helper()
+	r := &rig{app: newHostApp(), dir: d}
+	auth, err := scim.StaticTokens(scim.Token{Secret: testToken, Label: "test", Directory: d})
+	require.NoError(t, err)
+	cfg := &scim.Config{Provisioner: r.app, OnRequest: func(_ context.Context, e *scim.RequestLog) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.fired |= e.Fired
+		r.log = append(r.log, *e)
+	}}
+	if configure != nil {
+		configure(cfg)
+	}
+	r.scim, err = scim.NewHandler(store, mapper, auth, cfg)
+	require.NoError(t, err)
+	r.Handler = scim.Mount("/scim/v2", r.scim, nil)
+	return r
+}
+
+func (r *rig) drainFired() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	names := r.fired.Names()
+	r.fired = 0
+	return names
+}
+
+func collect[T any](t testing.TB, seq iter.Seq2[T, error]) []T {
+	t.Helper()
+	var all []T
+	for v, err := range seq {
+		require.NoError(t, err)
+		all = append(all, v)
+	}
+	return all
+}
+
+func newConversationHandler(t *testing.T, c *conversation) (http.Handler, string) {
+	t.Helper()
+	dialect, err := scim.ParseDialect(c.Directory.Dialect)
+	require.NoError(t, err)
+	email, ok := map[string]scim.EmailPolicy{
+		"": scim.RejectEmailChange, "reject": scim.RejectEmailChange, "keep": scim.KeepEmail,
+		"domains": scim.EmailWithinDomains, "allow": scim.AllowEmailChange,
+	}[c.Directory.Email]
+	require.True(t, ok, c.Directory.Email)
+	d := &scim.Directory{Tenant: "acme", ID: "directory", Domains: c.Directory.Domains, Dialect: dialect, Policy: scim.Policy{Email: email}}
+	store := newConversationStore(t)
+	r := newRig(t, store, scim.NoRoles{}, d, nil)
+	_, managed := store.(scim.Ledger)
+	if !managed {
+		// Without transactions a change that is none is told all the same.
+		for _, s := range c.Steps {
+			s.Accounts = nil
+		}
+	}
+	c.provisioned = func() (told []toldAccount) {
+		for _, a := range r.app.drain() {
+			told = append(told, toldAccount{ID: a.ID, Email: a.Email, Active: a.Active, Change: string(a.Change)})
+		}
+		return told
+	}
+	c.fired = r.drainFired
+	return r, testToken
+}
+
+func newConversationStore(testing.TB) scim.Store { return newNaiveStore() }
+
+var _ = []any{errors.New, slices.Contains[[]string], collect[int]}

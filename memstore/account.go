@@ -1,0 +1,313 @@
+package memstore
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	scim "github.com/muster-id/scim"
+	"github.com/muster-id/scim/attr"
+)
+
+// An account is a [scim.AccountState] at rest, without the user that it is of:
+// its texts are one string of its own, so that it does not keep alive the
+// documents they came from.
+type account struct {
+	texts           string
+	ends            [accountTexts]uint32
+	active, deleted bool
+	grants          []scim.Grant // shared, see accounts.intern
+}
+
+const accountTexts = 6
+
+func (d *directory) pack(a *scim.AccountState) *account {
+	p := &account{active: a.Active, deleted: a.Deleted, grants: d.accounts.intern(a.Grants)}
+	var b strings.Builder
+	texts := [accountTexts]string{a.HostID, a.ExternalID, a.Email, a.Held, a.RefusedEmail, a.ApprovedEmail}
+	size := 0
+	for _, text := range texts {
+		size += len(text)
+	}
+	b.Grow(size)
+	for i, text := range texts {
+		b.WriteString(text)
+		p.ends[i] = uint32(b.Len())
+	}
+	p.texts = b.String()
+	return p
+}
+
+func (p *account) text(i int) string {
+	from := uint32(0)
+	if i > 0 {
+		from = p.ends[i-1]
+	}
+	return p.texts[from:p.ends[i]]
+}
+
+func (p *account) externalID() string { return p.text(1) }
+func (p *account) email() string      { return p.text(2) }
+
+// state returns the account of the user; nil has none.
+func (p *account) state(user scim.Ref) *scim.AccountState {
+	if p == nil {
+		return nil
+	}
+	return &scim.AccountState{
+		User: user, HostID: p.text(0), ExternalID: p.externalID(), Email: p.email(),
+		Held: p.text(3), RefusedEmail: p.text(4), ApprovedEmail: p.text(5),
+		Active: p.active, Deleted: p.deleted, Grants: p.grants,
+	}
+}
+
+// accounts are the accounts of a directory, apart from those in the rows of
+// their users. Only transactions read and change them, in place: what would
+// have to be undone is noted.
+type accounts struct {
+	// detached are the accounts of users that are not there, by id.
+	detached map[string]*account
+	// byExternalID and byEmail are those of them that are deleted users', the
+	// latest last.
+	byExternalID, byEmail map[string][]departed
+
+	pool map[string][]scim.Grant
+	undo []func()
+}
+
+// departed is a deleted user with its account.
+type departed struct {
+	id string
+	*account
+}
+
+// intern returns grants that are shared by the accounts that have the same:
+// people in the same groups have the same roles.
+func (a *accounts) intern(grants []scim.Grant) []scim.Grant {
+	if len(grants) == 0 {
+		return nil
+	}
+	var buffer [256]byte
+	key := buffer[:0]
+	for _, g := range grants {
+		for _, text := range [...]string{g.Role, string(g.Source), g.Group} {
+			key = append(append(key, text...), 0)
+		}
+	}
+	if shared, ok := a.pool[string(key)]; ok && slices.Equal(shared, grants) {
+		return shared
+	}
+	const most = 4096 // different lists, then the pool begins anew
+	if a.pool == nil || len(a.pool) >= most {
+		a.pool = make(map[string][]scim.Grant)
+	}
+	own := make([]scim.Grant, len(grants))
+	for i, g := range grants {
+		own[i] = scim.Grant{Role: strings.Clone(g.Role), Source: g.Source, Group: strings.Clone(g.Group)}
+	}
+	a.pool[string(key)] = own
+	return own
+}
+
+// set sets a value of a map, to be undone.
+func set[V any](a *accounts, m *map[string]V, key string, value V) {
+	if *m == nil {
+		*m = make(map[string]V)
+	}
+	was, had := (*m)[key]
+	(*m)[key] = value
+	a.undo = append(a.undo, func() {
+		if had {
+			(*m)[key] = was
+		} else {
+			delete(*m, key)
+		}
+	})
+}
+
+// setRow gives the user in a row another account.
+func (a *accounts) setRow(r *row, p *account) {
+	was := r.account
+	r.account = p
+	a.undo = append(a.undo, func() { r.account = was })
+}
+
+// setDetached gives a user that is not there another account; nil takes it
+// away.
+func (a *accounts) setDetached(id string, p *account) {
+	if was := a.detached[id]; was != nil && was.deleted {
+		a.unlist(&a.byExternalID, was.externalID(), id)
+		a.unlist(&a.byEmail, attr.Fold(was.email()), id)
+	} else if was == nil && p == nil {
+		return
+	}
+	id = strings.Clone(id)
+	set(a, &a.detached, id, p)
+	if p != nil && p.deleted {
+		a.list(&a.byExternalID, p.externalID(), departed{id, p})
+		a.list(&a.byEmail, attr.Fold(p.email()), departed{id, p})
+	}
+}
+
+func (a *accounts) list(m *map[string][]departed, key string, d departed) {
+	if key != "" {
+		set(a, m, key, append(slices.Clip((*m)[key]), d))
+	}
+}
+
+func (a *accounts) unlist(m *map[string][]departed, key, id string) {
+	if key != "" {
+		set(a, m, key, slices.DeleteFunc(slices.Clone((*m)[key]), func(d departed) bool { return d.id == id }))
+	}
+}
+
+// detach keeps the account of the user in a row, who is about to be deleted.
+func (a *accounts) detach(r *row, id string) {
+	if p := r.account; p != nil {
+		a.setRow(r, nil)
+		a.setDetached(id, p)
+	}
+}
+
+func (a *accounts) revert() {
+	for _, undo := range slices.Backward(a.undo) {
+		undo()
+	}
+}
+
+func (a *accounts) settle() { a.undo = nil }
+
+// account returns the account of the user with that id, nil if there is none.
+func (v view) account(id string) *account {
+	if v.directory == nil {
+		return nil
+	}
+	if slot, e := v.find(v.store.kindNamed(userType), id); e != nil {
+		if p := v.row(slot).account; p != nil {
+			return p
+		}
+	}
+	return v.accounts.detached[id]
+}
+
+// Account implements [scim.Tx].
+func (x *tx) Account(_ context.Context, user scim.Ref) (*scim.AccountState, error) {
+	v, err := x.view(user.Directory)
+	if err != nil || user.Type != userType {
+		return nil, err
+	}
+	return v.account(user.ID).state(user), nil
+}
+
+// Accounts implements [scim.Tx].
+func (x *tx) Accounts(_ context.Context, key scim.Key, users []string) (map[string]*scim.AccountState, error) {
+	v, err := x.view(key)
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[string]*scim.AccountState, len(users))
+	for _, id := range users {
+		if p := v.account(id); p != nil {
+			all[id] = p.state(scim.Ref{Directory: key, Type: userType, ID: id})
+		}
+	}
+	return all, nil
+}
+
+// PutAccount implements [scim.Tx]. It copies a.
+func (x *tx) PutAccount(_ context.Context, a *scim.AccountState) error {
+	if a.User.Type != userType {
+		return fmt.Errorf("memstore: put account: resources of type %q have none", a.User.Type)
+	}
+	v, err := x.change(a.User.Directory)
+	if err != nil {
+		return err
+	}
+	p := v.pack(a)
+	slot, e := v.find(v.store.kindNamed(userType), a.User.ID)
+	if e == nil {
+		v.accounts.setDetached(a.User.ID, p)
+		return nil
+	}
+	v.accounts.setRow(v.row(slot), p)
+	v.accounts.setDetached(a.User.ID, nil)
+	return nil
+}
+
+// Departed implements [scim.Tx].
+func (x *tx) Departed(_ context.Context, key scim.Key, externalID, email string) (*scim.AccountState, error) {
+	v, err := x.view(key)
+	if err != nil || v.directory == nil {
+		return nil, err
+	}
+	list := v.accounts.byExternalID[externalID]
+	if externalID == "" {
+		list = v.accounts.byEmail[attr.Fold(email)]
+	}
+	if len(list) == 0 {
+		return nil, nil
+	}
+	d := list[len(list)-1]
+	return d.state(scim.Ref{Directory: key, Type: userType, ID: d.id}), nil
+}
+
+// bindings are which groups the selectors of a role mapping are bound to. They
+// are immutable.
+type bindings struct {
+	selectors map[string]scim.Binding
+	groups    map[string][]string // sorted selectors by the group's id
+}
+
+func (b *bindings) of(group string) []string {
+	if b == nil {
+		return nil
+	}
+	return b.groups[group]
+}
+
+// bindings returns the bindings; nil has none.
+func (v view) bindings() *bindings {
+	if v.within && v.nextBound != nil {
+		return v.nextBound
+	}
+	return v.bound.Load()
+}
+
+// Bindings implements [scim.Tx].
+func (x *tx) Bindings(_ context.Context, key scim.Key) (map[string]scim.Binding, error) {
+	v, err := x.view(key)
+	if err != nil || v.directory == nil {
+		return nil, err
+	}
+	if b := v.bindings(); b != nil {
+		return b.selectors, nil
+	}
+	return nil, nil
+}
+
+// Bind implements [scim.Tx]. A selector that is bound to another group is bound
+// to this one instead.
+func (x *tx) Bind(_ context.Context, key scim.Key, group scim.Binding, selectors ...string) error {
+	v, err := x.change(key)
+	if err != nil || len(selectors) == 0 {
+		return err
+	}
+	next := &bindings{selectors: make(map[string]scim.Binding), groups: make(map[string][]string)}
+	if b := v.bindings(); b != nil {
+		maps.Copy(next.selectors, b.selectors)
+	}
+	group = scim.Binding{GroupID: strings.Clone(group.GroupID), ExternalID: strings.Clone(group.ExternalID)}
+	for _, selector := range selectors {
+		next.selectors[strings.Clone(selector)] = group
+	}
+	for selector, g := range next.selectors {
+		next.groups[g.GroupID] = append(next.groups[g.GroupID], selector)
+	}
+	for _, of := range next.groups {
+		slices.Sort(of)
+	}
+	v.nextBound = next
+	return nil
+}

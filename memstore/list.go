@@ -1,0 +1,257 @@
+package memstore
+
+import (
+	"context"
+	"slices"
+
+	scim "github.com/muster-id/scim"
+	"github.com/muster-id/scim/attr"
+	"github.com/muster-id/scim/filter"
+)
+
+// list answers a query: from the maintained counts where all resources are
+// asked for, from the index or from a group's or user's relations where the
+// filter demands an equality that they know, and else by looking at all rows
+// of the type.
+func (v view) list(ctx context.Context, s *Store, q *scim.Query) (*scim.Page, error) {
+	k := s.kindOf(q.Type)
+	if k == nil {
+		return nil, errForeignType(q.Type)
+	}
+	if v.directory == nil {
+		return &scim.Page{}, nil
+	}
+	if q.Filter == nil && q.SortBy == nil && !v.within {
+		return v.page(k, q), nil
+	}
+	l := lister{view: v, kind: k, q: q, matcher: q.Matcher(), groups: q.NeedsGroups(), members: q.NeedsMembers()}
+	if l.members {
+		l.mentioned, l.some = mentionedMembers(q.Filter, k)
+	}
+	var few [8]uint32
+	if slots, ok := l.candidates(few[:0]); ok {
+		slices.Sort(slots)
+		for _, slot := range slots {
+			l.look(slot, v.row(slot))
+		}
+	} else if err := l.scan(ctx); err != nil {
+		return nil, err
+	}
+	return l.page(), nil
+}
+
+// page returns a page of all resources of a kind. It looks at the rows on the
+// page and skips blocks before it.
+func (v view) page(k *kind, q *scim.Query) *scim.Page {
+	shelf := &v.shelves[k.number]
+	page := &scim.Page{Total: int(shelf.count.Load())}
+	skip, want := q.StartIndex-1, min(q.Count, page.Total-q.StartIndex+1)
+	if want <= 0 {
+		return page
+	}
+	page.Resources = make([]*scim.Resource, 0, want)
+	for _, b := range loaded(&shelf.blocks) {
+		if taken := int(b.taken.Load()); skip >= taken {
+			skip -= taken
+			continue
+		}
+		for i := range b.rows {
+			e := b.rows[i].live.Load()
+			switch {
+			case e == nil:
+			case skip > 0:
+				skip--
+			default:
+				if page.Resources = append(page.Resources, e.res); len(page.Resources) == want {
+					return page
+				}
+			}
+		}
+	}
+	return page
+}
+
+// A lister gathers what a query asks for.
+type lister struct {
+	view
+	kind    *kind
+	q       *scim.Query
+	matcher scim.Matcher
+
+	groups, members bool     // the filter looks at them
+	some            bool     // of the members only those mentioned matter
+	mentioned       []string // ids
+
+	// Of candidates: whose relations they are, nil if they are from the index,
+	// and whether they match for that reason alone.
+	of   *entry
+	sure bool
+
+	rel   scim.Relations
+	hits  []*scim.Resource // of the page; all where they are sorted
+	total int
+}
+
+// scan looks at all rows of the kind.
+func (l *lister) scan(ctx context.Context) error {
+	const pause = 64 // blocks between two looks at the context
+	for n, b := range loaded(&l.shelves[l.kind.number].blocks) {
+		if n%pause == pause-1 {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+		}
+		if !l.within && b.taken.Load() == 0 {
+			continue
+		}
+		for i := range b.rows {
+			l.look(b.first+uint32(i), &b.rows[i])
+		}
+	}
+	return nil
+}
+
+// look takes the resource in a row if it matches.
+func (l *lister) look(slot uint32, r *row) {
+	e := l.present(r, l.of)
+	if e == nil || e.res.Type() != l.kind.typ {
+		return
+	}
+	if !l.sure && !l.matcher.Match(e.res, l.relations(slot, e)) {
+		return
+	}
+	l.total++
+	if l.q.SortBy != nil || l.total >= l.q.StartIndex && len(l.hits) < l.q.Count {
+		l.hits = append(l.hits, e.res)
+	}
+}
+
+// relations returns what the filter looks at beside the document.
+func (l *lister) relations(slot uint32, e *entry) *scim.Relations {
+	if !l.groups && !l.members {
+		return nil
+	}
+	l.rel.Members = l.rel.Members[:0]
+	if l.groups {
+		l.rel.Groups = l.groupRefs(slot, e)
+	}
+	switch {
+	case !l.members:
+	case l.some:
+		for _, id := range l.mentioned {
+			if member, m := l.findAny(id, userType); m != nil && e.members.has(member) {
+				l.rel.Members = append(l.rel.Members, l.member(m))
+			}
+		}
+	default:
+		l.rel.Members = slices.AppendSeq(l.rel.Members, l.view.members(e))
+	}
+	return &l.rel
+}
+
+func (l *lister) page() *scim.Page {
+	page := &scim.Page{Total: l.total, Resources: l.hits}
+	if l.q.SortBy != nil {
+		l.q.Sort(l.hits)
+		from := min(l.q.StartIndex-1, len(l.hits))
+		page.Resources = l.hits[from:min(len(l.hits), from+l.q.Count)]
+	}
+	return page
+}
+
+// candidates returns the slots of what can match a filter which demands an
+// equality. ok is false if the rows have to be scanned. A slot may be of
+// another kind, or wrong in any other way: the caller looks at it.
+func (l *lister) candidates(into []uint32) (slots []uint32, ok bool) {
+	// What is unique gives the fewest, relations are next.
+	for a, literal := range filter.Equalities(l.q.Filter) {
+		if i := l.kind.index(a); i != nil && i.unique {
+			if slots, ok = l.indexed(into, i, literal); ok {
+				return slots, true
+			}
+		}
+	}
+	_, l.sure = l.q.Filter.(*filter.Compare)
+	for a, literal := range filter.Equalities(l.q.Filter) {
+		switch a {
+		case l.kind.memberValue:
+			slot, member := l.findAny(literal.Text(), userType)
+			if l.of = member; member == nil {
+				return nil, true
+			}
+			return append(into, l.groupsOf(slot, member)...), true
+		case l.kind.groupValue:
+			_, group := l.findAny(literal.Text(), groupType)
+			if l.of = group; group == nil {
+				return nil, true
+			}
+			return slices.AppendSeq(into, group.members.all()), true
+		}
+	}
+	l.sure = false
+	for a, literal := range filter.Equalities(l.q.Filter) {
+		if i := l.kind.index(a); i != nil {
+			if slots, ok = l.indexed(into, i, literal); ok {
+				return slots, true
+			}
+		}
+	}
+	return nil, false
+}
+
+// index returns how an attribute is indexed, nil if it is not.
+func (k *kind) index(a *attr.Attribute) *indexed {
+	for i := range k.indexed {
+		if k.indexed[i].attr == a {
+			return &k.indexed[i]
+		}
+	}
+	return nil
+}
+
+// indexed returns the slots that the index has for a literal, ok unless it does
+// not know all.
+func (v view) indexed(found []uint32, i *indexed, l filter.Literal) (slots []uint32, ok bool) {
+	for slot := range v.index.find(i.tagOf(l.Folded(), true)) {
+		if slot == overflow {
+			return nil, false
+		}
+		found = append(found, slot)
+	}
+	return found, true
+}
+
+// mentionedMembers returns the ids that a filter compares members with, if it
+// does nothing else with them: whether other members are there does then not
+// matter.
+func mentionedMembers(e filter.Expr, k *kind) (ids []string, ok bool) {
+	ok = true
+	members := k.typ.Members()
+	filter.Walk(e, func(e filter.Expr) bool {
+		switch e := e.(type) {
+		case *filter.Compare:
+			if e.Attr.Within(members) || members.Within(e.Attr) {
+				if e.Attr != k.memberValue || e.Op != filter.Eq || e.Value.Kind() != filter.Text {
+					ok = false
+				}
+				ids = append(ids, e.Value.Text())
+			}
+		case *filter.ValuePath:
+			if e.Attr == members {
+				filter.Walk(e.Filter, func(e filter.Expr) bool {
+					if _, not := e.(*filter.Not); not {
+						ok = false // in there it asks about the other members
+					}
+					return ok
+				})
+			}
+		case *filter.Present:
+			if e.Attr.Within(members) || members.Within(e.Attr) {
+				ok = false
+			}
+		case *filter.And, *filter.Or, *filter.Not:
+		}
+		return ok
+	})
+	return ids, ok
+}

@@ -1,0 +1,246 @@
+package memstore
+
+import (
+	"cmp"
+	"context"
+	"iter"
+	"slices"
+
+	scim "github.com/muster-id/scim"
+	"github.com/muster-id/scim/attr"
+)
+
+// A view is a directory as it is seen from outside or from within the
+// transaction that runs. The view of no directory has nothing in it.
+type view struct {
+	*directory
+	within bool
+}
+
+// view returns what the context sees of a directory.
+func (s *Store) view(ctx context.Context, key scim.Key) (view, error) {
+	if tx := s.running(ctx); tx != nil {
+		return tx.view(key)
+	}
+	return view{directory: s.directories.find(key)}, nil
+}
+
+// see returns what is in a row, nil if nothing is.
+func (v view) see(r *row) *entry {
+	if v.within && r.next != nil {
+		if r.next == deleted {
+			return nil
+		}
+		return r.next
+	}
+	return r.live.Load()
+}
+
+// present returns what is in a row that the entry of, if any, refers to: nil if
+// the row was emptied since, or given to another resource.
+func (v view) present(r *row, of *entry) *entry {
+	e := v.see(r)
+	if e == nil || of != nil && !v.within && r.born.Load() > of.commit {
+		return nil
+	}
+	return e
+}
+
+// find returns the resource of a kind with that id, nil if there is none.
+func (v view) find(k *kind, id string) (slot uint32, e *entry) {
+	if v.directory == nil || k == nil {
+		return 0, nil
+	}
+	for slot := range v.index.find(k.indexed[0].tagOf(id, true)) {
+		if slot == overflow {
+			break // ids are unique: not so many have one tag
+		}
+		if e := v.see(v.row(slot)); e != nil && e.res.Type() == k.typ && e.res.ID() == id {
+			return slot, e
+		}
+	}
+	return 0, nil
+}
+
+// findAny returns the resource of any kind with that id, first looking for one
+// of the named type.
+func (v view) findAny(id, typ string) (slot uint32, e *entry) {
+	if v.directory == nil {
+		return 0, nil
+	}
+	first := v.store.kindNamed(typ)
+	if slot, e = v.find(first, id); e != nil {
+		return slot, e
+	}
+	for _, k := range v.store.kinds {
+		if k == first {
+			continue
+		}
+		if slot, e = v.find(k, id); e != nil {
+			return slot, e
+		}
+	}
+	return 0, nil
+}
+
+func (v view) get(ref scim.Ref) (*scim.Resource, error) {
+	if v.directory == nil {
+		return nil, scim.ErrNotFound
+	}
+	_, e := v.find(v.store.kindNamed(ref.Type), ref.ID)
+	if e == nil {
+		return nil, scim.ErrNotFound
+	}
+	return e.res, nil
+}
+
+// group returns the group of that reference.
+func (v view) group(ref scim.Ref) (slot uint32, e *entry, err error) {
+	if v.directory != nil {
+		if k := v.store.kindNamed(ref.Type); k != nil && k.typ.IsGroup() {
+			slot, e = v.find(k, ref.ID)
+		}
+	}
+	if e == nil {
+		return 0, nil, scim.ErrNotFound
+	}
+	return slot, e, nil
+}
+
+// member describes a resource as a member of a group.
+func (v view) member(e *entry) scim.Member {
+	k := v.store.kindOf(e.res.Type())
+	m := scim.Member{Value: e.res.ID(), Type: k.typ.Name}
+	doc := e.res.Doc()
+	if k.displayName != nil {
+		m.Display = doc.Get(k.displayName).Text()
+	}
+	if m.Display == "" && k.userName != nil {
+		m.Display = doc.Get(k.userName).Text()
+	}
+	return m
+}
+
+// members yields the members of a group as they are when the iteration begins.
+func (v view) members(group *entry) iter.Seq[scim.Member] {
+	return func(yield func(scim.Member) bool) {
+		for slot := range group.members.all() {
+			if e := v.present(v.row(slot), group); e != nil && !yield(v.member(e)) {
+				return
+			}
+		}
+	}
+}
+
+// Members implements [scim.MemberStore]. It yields the members as they are
+// when the iteration begins, in order of their rows.
+func (s *Store) Members(ctx context.Context, group scim.Ref) iter.Seq2[scim.Member, error] {
+	return func(yield func(scim.Member, error) bool) {
+		v, err := s.view(ctx, group.Directory)
+		if err == nil {
+			var e *entry
+			if _, e, err = v.group(group); err == nil {
+				for m := range v.members(e) {
+					if !yield(m, nil) {
+						return
+					}
+				}
+				return
+			}
+		}
+		yield(scim.Member{}, err)
+	}
+}
+
+// groupsOf returns the slots of the groups that a resource is in.
+func (v view) groupsOf(slot uint32, e *entry) []uint32 {
+	groups := e.groups
+	if v.within {
+		// The lists are brought into line at the commit.
+		for _, group := range v.regrouped {
+			if g := v.see(v.row(group)); g != nil && g.members.has(slot) {
+				groups = with(groups, group)
+			} else {
+				groups = without(groups, group)
+			}
+		}
+	}
+	return groups
+}
+
+// unbound is what a group that no selector is bound to has claimed. It is not
+// nil, which would say that the store is no Ledger.
+var unbound = []string{}
+
+// groupRefs names the groups that a resource is in, in order of id.
+func (v view) groupRefs(slot uint32, e *entry) []scim.GroupRef {
+	groups := v.groupsOf(slot, e)
+	if len(groups) == 0 {
+		return nil
+	}
+	bound := v.bindings()
+	refs := make([]scim.GroupRef, 0, len(groups))
+	for _, group := range groups {
+		g := v.present(v.row(group), e)
+		if g == nil {
+			continue
+		}
+		k := v.store.kindOf(g.res.Type())
+		ref := scim.GroupRef{ID: g.res.ID(), ExternalID: g.res.ExternalID(), Bound: unbound}
+		if k.displayName != nil {
+			ref.DisplayName = g.res.Doc().Get(k.displayName).Text()
+		}
+		if selectors := bound.of(ref.ID); selectors != nil {
+			ref.Bound = selectors
+		}
+		refs = append(refs, ref)
+	}
+	slices.SortFunc(refs, func(a, b scim.GroupRef) int { return cmp.Compare(a.ID, b.ID) })
+	return refs
+}
+
+// GroupsOf implements [scim.MemberStore]. The ids may be those of groups too.
+func (s *Store) GroupsOf(ctx context.Context, key scim.Key, users []string) (map[string][]scim.GroupRef, error) {
+	v, err := s.view(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[string][]scim.GroupRef, len(users))
+	for _, id := range users {
+		if slot, e := v.findAny(id, userType); e != nil {
+			if refs := v.groupRefs(slot, e); len(refs) > 0 {
+				all[id] = refs
+			}
+		}
+	}
+	return all, nil
+}
+
+// The types that the rules speak of, see [scim.ResourceType].
+const (
+	userType  = "User"
+	groupType = "Group"
+)
+
+// taken reports whether a value of an indexed attribute belongs to another
+// resource of the kind than the one in slot self.
+func (v view) taken(k *kind, i *indexed, value string, self uint32) bool {
+	folded := value
+	if !i.attr.CaseExact {
+		folded = attr.Fold(value)
+	}
+	for slot := range v.index.find(i.tagOf(folded, true)) {
+		if slot == self || slot == overflow {
+			continue
+		}
+		e := v.see(v.row(slot))
+		if e == nil || e.res.Type() != k.typ {
+			continue
+		}
+		other := e.res.Doc().At(i.attr).Text()
+		if other == value || !i.attr.CaseExact && attr.EqualFold(other, folded) {
+			return true
+		}
+	}
+	return false
+}
