@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -199,48 +200,93 @@ func withManual(grants []Grant, roles []string) []Grant {
 	return canonicalGrants(grants)
 }
 
-// bind gives a group the selectors of the role mapping that it claims: each
-// selector belongs to the first group that matched it, for good; after a
-// deletion only a group with the same externalId inherits it (rules C2 to C4).
+// bind gives a group the selectors of the role mapping that match it now: each
+// belongs to the first group that matched, for good (rules C2 and C3).
 func (w *work) bind(ctx context.Context, g *GroupRef) error {
-	if known, ok := w.bound[g.ID]; ok {
-		g.Bound = known
-		return nil
-	}
-	if w.claims == nil {
-		claims, err := w.tx.Bindings(ctx, w.Directory)
-		if err != nil {
-			return err
-		}
-		w.claims, w.bound = claims, map[string][]string{}
-	}
-	bound := g.Bound
-	if bound == nil {
-		bound = []string{}
+	if g.Bound == nil {
+		g.Bound = []string{}
 	}
 	var claimed []string
 	for _, selector := range w.binder.Selectors(w.dir, *g) {
-		if slices.Contains(bound, selector) {
+		if slices.Contains(g.Bound, selector) {
 			continue
 		}
-		old, taken := w.claims[selector]
-		if taken && old.GroupID != g.ID && (old.ExternalID == "" || old.ExternalID != g.ExternalID) {
-			continue
-		}
-		claimed = append(claimed, selector)
-	}
-	if len(claimed) > 0 {
-		if err := w.tx.Bind(ctx, w.Directory, Binding{GroupID: g.ID, ExternalID: g.ExternalID}, claimed...); err != nil {
+		claims, err := w.bindings(ctx)
+		if err != nil {
 			return err
 		}
-		bound = append(slices.Clip(bound), claimed...)
-		w.claims = nil // read again: it has changed
+		holder, taken := claims[selector]
+		switch {
+		case !taken:
+			claimed = append(claimed, selector)
+		case holder.GroupID == g.ID: // since g was read
+			g.Bound = append(slices.Clip(g.Bound), selector)
+		}
 	}
-	if w.bound == nil {
-		w.bound = map[string][]string{}
+	return w.claim(ctx, g, claimed)
+}
+
+// inherit gives a new group, or one with a new externalId, what a deleted group
+// with the same externalId was bound to, and notes the externalId with what it
+// is bound to itself (rule C4).
+func (w *work) inherit(ctx context.Context, g *GroupRef) error {
+	if g.ExternalID == "" {
+		return nil
 	}
-	w.bound[g.ID] = bound
-	g.Bound = bound
+	claims, err := w.bindings(ctx)
+	if err != nil {
+		return err
+	}
+	var claimed []string
+	for selector, holder := range claims {
+		switch {
+		case holder.GroupID == g.ID:
+			if holder.ExternalID != g.ExternalID {
+				claimed = append(claimed, selector)
+			}
+			continue
+		case holder.ExternalID != g.ExternalID:
+			continue
+		}
+		_, err := w.tx.Get(ctx, Ref{w.Directory, "Group", holder.GroupID}, GetOptions{WithoutMembers: true})
+		if errors.Is(err, ErrNotFound) {
+			claimed = append(claimed, selector)
+		} else if err != nil {
+			return err
+		}
+	}
+	slices.Sort(claimed)
+	return w.claim(ctx, g, claimed)
+}
+
+// bindings returns what is bound in the directory, with what this transaction
+// has added.
+func (w *work) bindings(ctx context.Context) (map[string]Binding, error) {
+	if w.claims == nil {
+		stored, err := w.tx.Bindings(ctx, w.Directory)
+		if err != nil {
+			return nil, err
+		}
+		w.claims = make(map[string]Binding, len(stored))
+		maps.Copy(w.claims, stored)
+	}
+	return w.claims, nil
+}
+
+func (w *work) claim(ctx context.Context, g *GroupRef, selectors []string) error {
+	if len(selectors) == 0 {
+		return nil
+	}
+	binding := Binding{GroupID: g.ID, ExternalID: g.ExternalID}
+	if err := w.tx.Bind(ctx, w.Directory, binding, selectors...); err != nil {
+		return err
+	}
+	for _, s := range selectors {
+		w.claims[s] = binding
+		if !slices.Contains(g.Bound, s) {
+			g.Bound = append(slices.Clip(g.Bound), s)
+		}
+	}
 	return nil
 }
 

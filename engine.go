@@ -87,10 +87,9 @@ type work struct {
 
 	events [4][]*Event // by phase: the order of rule D3
 
-	told   []*Account          // accounts the Provisioner was told of
-	bound  map[string][]string // selectors by group id, worked out in this transaction
-	owed   []Delivery          // calls of Committed
-	claims map[string]Binding  // of the directory, read once
+	told   []*Account         // accounts the Provisioner was told of
+	owed   []Delivery         // calls of Committed
+	claims map[string]Binding // of the directory, read once
 }
 
 // The phases of rule D3.

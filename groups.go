@@ -19,11 +19,8 @@ func (w *work) createGroup(ctx context.Context, r *Resource, members []Member) (
 		return nil, err
 	}
 	w.event(aboutGroups, &Event{Type: GroupCreated, Data: created})
-	ref := groupRef(created)
-	if w.binder != nil && w.ledger != nil {
-		if err := w.bind(ctx, &ref); err != nil {
-			return nil, err
-		}
+	if err := w.bindGroup(ctx, created, nil); err != nil {
+		return nil, err
 	}
 	if len(members) == 0 {
 		return created, nil
@@ -33,6 +30,21 @@ func (w *work) createGroup(ctx context.Context, r *Resource, members []Member) (
 		return nil, err
 	}
 	return after, w.tell(ctx, affected)
+}
+
+// bindGroup lets a group that was created or has become another claim its part
+// of the role mapping.
+func (w *work) bindGroup(ctx context.Context, now, before *Resource) error {
+	if w.binder == nil || w.ledger == nil {
+		return nil
+	}
+	ref := groupRef(now)
+	if before == nil || before.ExternalID() != ref.ExternalID {
+		if err := w.inherit(ctx, &ref); err != nil {
+			return err
+		}
+	}
+	return w.bind(ctx, &ref)
 }
 
 func groupRef(r *Resource) GroupRef {
@@ -175,6 +187,9 @@ func (w *work) updateGroup(ctx context.Context, before, next *Resource, change M
 		}
 		w.event(aboutGroups, &Event{Type: GroupUpdated, Data: stored, Previous: before})
 		after = stored
+		if err := w.bindGroup(ctx, after, before); err != nil {
+			return nil, err
+		}
 		everybody, err := w.everybody(ctx, after, affected)
 		if err != nil {
 			return nil, err

@@ -263,6 +263,29 @@ func TestCheckIgnoresEmptiedValues(t *testing.T) {
 	require.Equal(t, body(""), s.JSON())
 }
 
+// The same for an extension: emptied, it is missing where it is required, and
+// what it requires is not where it is not.
+func TestCheckEmptiedExtension(t *testing.T) {
+	const urn = "urn:test:emptied"
+	extension := schema.Schema{ID: urn, Attributes: schema.Attributes{
+		schema.SimpleCoreAttribute(schema.SimpleStringParams(schema.StringParams{Name: "must", Required: true})),
+		schema.ComplexCoreAttribute(schema.ComplexParams{Name: "owner", SubAttributes: []schema.SimpleParams{schema.SimpleStringParams(schema.StringParams{Name: "value"})}}),
+	}}
+	for _, required := range []bool{false, true} {
+		typ, err := attr.NewType("A", "/A", "", everythingSchema(), attr.Extension{Schema: extension, Required: required})
+		require.NoError(t, err)
+		d := decode(t, typ, `{"`+urn+`":{"owner":{"value":"x"}}}`, attr.Lenient)
+		require.Contains(t, requireError(t, d.Check(), urn).Detail, urn+":must ")
+		d.Root().Child(lookup(t, typ, urn)).Child(lookup(t, typ, urn+":owner")).Clear()
+		if required {
+			require.Contains(t, requireError(t, d.Check(), urn).Detail, "extension "+urn)
+		} else {
+			require.NoError(t, d.Check())
+		}
+		d.Release()
+	}
+}
+
 // A body may be anything.
 func TestDecodeNoObject(t *testing.T) {
 	for _, sent := range []string{

@@ -268,3 +268,40 @@ func TestFreezeCopies(t *testing.T) {
 	require.Equal(t, "plain", s.Value().At(lookup(t, everything, "text")).Text())
 	require.False(t, s.Equal(&changed))
 }
+
+// Same compares values of either form in the order they have.
+func TestSame(t *testing.T) {
+	for _, c := range []struct {
+		rule, a, b string
+		same       bool
+	}{
+		{"identical", `"text":"x","list":[{"value":"1","primary":true},{"type":"t"}]`, `"text":"x","list":[{"value":"1","primary":true},{"type":"t"}]`, true},
+		{"nothing", ``, ``, true},
+		{"escapes", `"text":"\u0061\n"`, `"text":"a\u000a"`, true},
+		{"another value", `"text":"x"`, `"text":"y"`, false},
+		{"another case", `"text":"x"`, `"text":"X"`, false},
+		{"another attribute", `"never":"x"`, `"always":"x"`, false},
+		{"another order", `"texts":["a","b"]`, `"texts":["b","a"]`, false},
+		{"more", `"texts":["a"]`, `"texts":["a","b"]`, false},
+		{"deep", `"complex":{"value":"x","flag":true}`, `"complex":{"value":"x","flag":false}`, false},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			a, b := decode(t, everything, body(c.a), attr.Strict), decode(t, everything, body(c.b), attr.Strict)
+			defer a.Release()
+			defer b.Release()
+			storedA, storedB := a.Freeze(), b.Freeze()
+			for _, v := range []attr.Value{a.Value(), storedA.Value()} {
+				for _, w := range []attr.Value{b.Value(), storedB.Value()} {
+					require.Equal(t, c.same, attr.Same(v, w))
+					require.Equal(t, c.same, attr.Same(w, v))
+				}
+			}
+		})
+	}
+	s := freeze(t, everything, body(`"text":"x","texts":["x"],"complex":{"value":"x"}`), attr.Strict)
+	text, texts, value := lookup(t, everything, "text"), lookup(t, everything, "texts"), lookup(t, everything, "complex.value")
+	require.True(t, attr.Same(attr.Value{}, s.Value().Get(everything.ID)))
+	require.False(t, attr.Same(attr.Value{}, s.Value().Get(text)))
+	require.False(t, attr.Same(s.Value().Get(text), s.Value().At(value)), "of another attribute")
+	require.False(t, attr.Same(s.Value().Get(texts), s.Value().Get(texts).First()), "a list and its value")
+}

@@ -192,26 +192,15 @@ func (v view) account(id string) *account {
 	return v.accounts.detached[id]
 }
 
-// Account implements [scim.Tx].
-func (x *tx) Account(_ context.Context, user scim.Ref) (*scim.AccountState, error) {
-	v, err := x.view(user.Directory)
-	if err != nil || user.Type != userType {
-		return nil, err
-	}
-	return v.account(user.ID).state(user), nil
-}
-
 // Accounts implements [scim.Tx].
-func (x *tx) Accounts(_ context.Context, key scim.Key, users []string) (map[string]*scim.AccountState, error) {
+func (x *tx) Accounts(_ context.Context, key scim.Key, users []string) ([]*scim.AccountState, error) {
 	v, err := x.view(key)
 	if err != nil {
 		return nil, err
 	}
-	all := make(map[string]*scim.AccountState, len(users))
-	for _, id := range users {
-		if p := v.account(id); p != nil {
-			all[id] = p.state(scim.Ref{Directory: key, Type: userType, ID: id})
-		}
+	all := make([]*scim.AccountState, len(users))
+	for i, id := range users {
+		all[i] = v.account(id).state(scim.Ref{Directory: key, Type: userType, ID: id})
 	}
 	return all, nil
 }

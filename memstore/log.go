@@ -89,8 +89,8 @@ func (x *tx) Append(_ context.Context, events ...*scim.Event) error {
 
 // Events implements [scim.Ledger].
 func (s *Store) Events(ctx context.Context, tenant string, after uint64, limit int) ([]*scim.Event, error) {
-	x, t, err := s.known(ctx, tenant)
-	if err != nil || t == nil {
+	t, x, err := s.known(ctx, tenant)
+	if t == nil {
 		return nil, err
 	}
 	all := t.events.after(after, limit)
@@ -104,10 +104,18 @@ func (s *Store) Events(ctx context.Context, tenant string, after uint64, limit i
 	return all, nil
 }
 
-// known returns the tenant of that name, nil if it is not known, and the
-// transaction that runs.
-func (s *Store) known(ctx context.Context, tenant string) (*tx, *tenant_, error) {
-	return nil, nil, nil
+// known returns the tenant of that name, nil if nothing was ever written for
+// it, and the transaction of it that runs with the context, nil if none does.
+func (s *Store) known(ctx context.Context, name string) (*tenant, *tx, error) {
+	if x := s.running(ctx); x != nil {
+		if err := x.open(name); err != nil {
+			return nil, nil, err
+		}
+		return x.tenant, x, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tenants[name], nil, nil
 }
 
 // requests is the latest of a directory's request log.
@@ -136,6 +144,140 @@ func (r *requests) newest(limit int) []*scim.RequestLog {
 	}
 	return all
 }
-var _ = cmp.Compare[int]
-var _ = slices.Sort[[]int]
-var _ time.Time
+
+// Log implements [scim.Ledger].
+func (s *Store) Log(ctx context.Context, entry *scim.RequestLog) error {
+	if x := s.running(ctx); x != nil {
+		return x.Log(ctx, entry)
+	}
+	s.directory(entry.Directory).requests.add(entry)
+	return nil
+}
+
+// Log implements [scim.Tx].
+func (x *tx) Log(_ context.Context, entry *scim.RequestLog) error {
+	if err := x.open(entry.Directory.Tenant); err != nil {
+		return err
+	}
+	x.requests = append(x.requests, entry)
+	return nil
+}
+
+// Requests implements [scim.Ledger].
+func (s *Store) Requests(ctx context.Context, key scim.Key, limit int) ([]*scim.RequestLog, error) {
+	v, err := s.view(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	var all []*scim.RequestLog
+	if x := s.running(ctx); x != nil {
+		for _, entry := range slices.Backward(x.requests) {
+			if entry.Directory == key && len(all) < limit {
+				all = append(all, entry)
+			}
+		}
+	}
+	if v.directory == nil {
+		return all, nil
+	}
+	return append(all, v.requests.newest(limit-len(all))...), nil
+}
+
+// An outbox holds the deliveries of a tenant that are outstanding.
+type outbox struct {
+	mu      sync.Mutex
+	pending map[uint64]scim.Delivery
+
+	given uint64 // the ID given last; of the transaction that runs
+}
+
+func (o *outbox) add(deliveries []scim.Delivery) {
+	if len(deliveries) == 0 {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.pending == nil {
+		o.pending = make(map[uint64]scim.Delivery)
+	}
+	for _, d := range deliveries {
+		o.pending[d.ID] = d
+	}
+}
+
+func (o *outbox) remove(deliveries []scim.Delivery) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, d := range deliveries {
+		delete(o.pending, d.ID)
+	}
+	if len(o.pending) == 0 {
+		o.pending = nil // a map does not shrink, and a large one may have been
+	}
+}
+
+func (o *outbox) since(before time.Time) (all []scim.Delivery) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, d := range o.pending {
+		if d.Since.Before(before) {
+			all = append(all, d)
+		}
+	}
+	return all
+}
+
+// Deliver implements [scim.Tx]. A delivery without Since is since now.
+func (x *tx) Deliver(_ context.Context, changes ...scim.Delivery) ([]scim.Delivery, error) {
+	for _, d := range changes {
+		if err := x.open(d.User.Directory.Tenant); err != nil {
+			return nil, err
+		}
+	}
+	deliveries := slices.Clone(changes)
+	for i := range deliveries {
+		d := &deliveries[i]
+		x.tenant.outbox.given++
+		d.ID = x.tenant.outbox.given
+		if d.Since.IsZero() {
+			d.Since = x.store.now()
+		}
+	}
+	x.deliveries = append(x.deliveries, deliveries...)
+	return deliveries, nil
+}
+
+// Undelivered implements [scim.Ledger]. The oldest come first.
+func (s *Store) Undelivered(ctx context.Context, tenant string, before time.Time, limit int) ([]scim.Delivery, error) {
+	t, x, err := s.known(ctx, tenant)
+	if t == nil {
+		return nil, err
+	}
+	all := t.outbox.since(before)
+	if x != nil {
+		for _, d := range x.deliveries {
+			if d.Since.Before(before) {
+				all = append(all, d)
+			}
+		}
+		all = slices.DeleteFunc(all, func(d scim.Delivery) bool {
+			return slices.ContainsFunc(x.delivered, func(done scim.Delivery) bool { return done.ID == d.ID })
+		})
+	}
+	slices.SortFunc(all, func(a, b scim.Delivery) int { return cmp.Compare(a.ID, b.ID) })
+	return all[:max(0, min(limit, len(all)))], nil
+}
+
+// Delivered implements [scim.Ledger].
+func (s *Store) Delivered(ctx context.Context, tenant string, deliveries ...scim.Delivery) error {
+	t, x, err := s.known(ctx, tenant)
+	switch {
+	case t == nil:
+		return err
+	case x != nil:
+		x.delivered = append(x.delivered, deliveries...)
+	default:
+		t.outbox.remove(deliveries)
+	}
+	return nil
+}

@@ -135,20 +135,25 @@ func (v view) members(group *entry) iter.Seq[scim.Member] {
 // Members implements [scim.MemberStore]. It yields the members as they are
 // when the iteration begins, in order of their rows.
 func (s *Store) Members(ctx context.Context, group scim.Ref) iter.Seq2[scim.Member, error] {
+	return membersOf(group, func() (view, error) { return s.view(ctx, group.Directory) })
+}
+
+func membersOf(group scim.Ref, in func() (view, error)) iter.Seq2[scim.Member, error] {
 	return func(yield func(scim.Member, error) bool) {
-		v, err := s.view(ctx, group.Directory)
+		v, err := in()
+		var e *entry
 		if err == nil {
-			var e *entry
-			if _, e, err = v.group(group); err == nil {
-				for m := range v.members(e) {
-					if !yield(m, nil) {
-						return
-					}
-				}
+			_, e, err = v.group(group)
+		}
+		if err != nil {
+			yield(scim.Member{}, err)
+			return
+		}
+		for m := range v.members(e) {
+			if !yield(m, nil) {
 				return
 			}
 		}
-		yield(scim.Member{}, err)
 	}
 }
 
@@ -200,20 +205,22 @@ func (v view) groupRefs(slot uint32, e *entry) []scim.GroupRef {
 }
 
 // GroupsOf implements [scim.MemberStore]. The ids may be those of groups too.
-func (s *Store) GroupsOf(ctx context.Context, key scim.Key, users []string) (map[string][]scim.GroupRef, error) {
+func (s *Store) GroupsOf(ctx context.Context, key scim.Key, users []string) ([][]scim.GroupRef, error) {
 	v, err := s.view(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	all := make(map[string][]scim.GroupRef, len(users))
-	for _, id := range users {
+	return v.groupsOfEach(users), nil
+}
+
+func (v view) groupsOfEach(users []string) [][]scim.GroupRef {
+	all := make([][]scim.GroupRef, len(users))
+	for i, id := range users {
 		if slot, e := v.findAny(id, userType); e != nil {
-			if refs := v.groupRefs(slot, e); len(refs) > 0 {
-				all[id] = refs
-			}
+			all[i] = v.groupRefs(slot, e)
 		}
 	}
-	return all, nil
+	return all
 }
 
 // The types that the rules speak of, see [scim.ResourceType].

@@ -98,7 +98,9 @@ func (x *tx) commit() {
 	}
 	x.tenant.events.add(x.events)
 	x.tenant.outbox.add(x.deliveries)
-	x.tenant.outbox.remove(x.delivered)
+	if len(x.delivered) > 0 {
+		x.tenant.outbox.remove(x.delivered)
+	}
 	for _, entry := range x.requests {
 		x.store.directory(entry.Directory).requests.add(entry)
 	}
@@ -145,12 +147,6 @@ func (x *tx) change(key scim.Key) (view, error) {
 	return view{directory: d, within: true}, nil
 }
 
-// own returns a context with which the store's methods are part of the
-// transaction, whatever context the caller has at hand.
-func (x *tx) own(ctx context.Context) context.Context {
-	return context.WithValue(ctx, txKey{x.store}, x)
-}
-
 // Get implements [scim.Store].
 func (x *tx) Get(_ context.Context, ref scim.Ref, _ scim.GetOptions) (*scim.Resource, error) {
 	v, err := x.view(ref.Directory)
@@ -182,7 +178,7 @@ func (x *tx) Delete(_ context.Context, ref scim.Ref, was scim.Version) error { r
 
 // Members implements [scim.MemberStore].
 func (x *tx) Members(_ context.Context, group scim.Ref) iter.Seq2[scim.Member, error] {
-	return members(func() (view, error) { return x.view(group.Directory) }, group)
+	return membersOf(group, func() (view, error) { return x.view(group.Directory) })
 }
 
 // ChangeMembers implements [scim.MemberStore].
@@ -191,10 +187,10 @@ func (x *tx) ChangeMembers(_ context.Context, group scim.Ref, change scim.Member
 }
 
 // GroupsOf implements [scim.MemberStore].
-func (x *tx) GroupsOf(_ context.Context, key scim.Key, users []string) (map[string][]scim.GroupRef, error) {
+func (x *tx) GroupsOf(_ context.Context, key scim.Key, users []string) ([][]scim.GroupRef, error) {
 	v, err := x.view(key)
 	if err != nil {
 		return nil, err
 	}
-	return v.groupsOfAll(users), nil
+	return v.groupsOfEach(users), nil
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	scim "github.com/muster-id/scim"
-	"github.com/muster-id/scim/attr"
 )
 
 // now returns the time to the millisecond, as meta keeps it.
@@ -178,5 +177,3 @@ func (s *Store) ChangeMembers(ctx context.Context, group scim.Ref, change scim.M
 	})
 	return result, err
 }
-
-var _ = attr.Fold

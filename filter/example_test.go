@@ -1,0 +1,90 @@
+package filter_test
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/elimity-com/scim/schema"
+
+	"github.com/muster-id/scim/attr"
+	"github.com/muster-id/scim/filter"
+)
+
+func exampleType() *attr.Type {
+	t, err := attr.NewType("User", "/Users", "", schema.CoreUserSchema(), attr.Extension{Schema: schema.ExtensionEnterpriseUser()})
+	if err != nil {
+		panic(err)
+	}
+	return t
+}
+
+// A store without a query language asks about each of its documents.
+func ExampleMatch() {
+	t := exampleType()
+	e, _, err := filter.Parse(`emails[type eq "work" and value ew "@example.com"] and not (active eq false)`, t, filter.Options{})
+	if err != nil {
+		panic(err)
+	}
+	for _, body := range []string{
+		`{"userName":"ada","emails":[{"type":"work","value":"Ada@Example.com"}]}`,
+		`{"userName":"bob","emails":[{"type":"work","value":"bob@example.org"},{"type":"home","value":"bob@example.com"}]}`,
+	} {
+		d := attr.NewDoc(t)
+		if err := d.DecodeStored([]byte(body)); err != nil {
+			panic(err)
+		}
+		fmt.Println(filter.Match(e, d.Value()))
+	}
+	// Output:
+	// true
+	// false
+}
+
+// A store with indexes asks first whether one of them has the answer.
+func ExampleLookup() {
+	e, _, err := filter.Parse(`active eq true and userName eq "Ada@Example.com"`, exampleType(), filter.Options{})
+	if err != nil {
+		panic(err)
+	}
+	if a, l, ok := filter.Lookup(e); ok {
+		fmt.Println(a.Path(), l.Folded())
+	}
+	// Output: userName ada@example.com
+}
+
+// What a provider sends beyond the grammar is read as what it means, and said.
+func ExampleParse() {
+	t := exampleType()
+	sent := `emails[type eq "work"].value eq "ada@example.com"`
+	_, _, err := filter.Parse(sent, t, filter.Options{})
+	fmt.Println(err != nil)
+
+	e, fired, err := filter.Parse(sent, t, filter.Options{Lenience: attr.Lenient})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(e)
+	fmt.Println(fired.Names())
+
+	_, _, err = filter.Parse(`favouriteColour eq "red"`, t, filter.Options{})
+	fmt.Println(errors.Is(err, filter.ErrUnknown), err)
+	// Output:
+	// true
+	// emails[type eq "work" and value eq "ada@example.com"]
+	// [value-path-filter]
+	// true invalidFilter: at position 1 of the filter: User has no attribute "favouriteColour"; /Schemas lists what there is
+}
+
+func ExampleParsePath() {
+	p, _, err := filter.ParsePath(`addresses[type eq "work"].streetAddress`, exampleType(), filter.Options{})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(p.Attr.Path())
+	fmt.Println(p.Filter)
+	fmt.Println(p.Target().Path())
+	// Output:
+	// addresses
+	// addresses.type eq "work"
+	// addresses.streetAddress
+}
