@@ -100,13 +100,16 @@ func (s *statuses) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*[]int)(s))
 }
 
-// TestConversations plays every recorded conversation against a fresh handler.
+// TestConversations plays every recorded conversation against a fresh handler,
+// on every kind of store.
 func TestConversations(t *testing.T) {
-	for name, c := range loadConversations(t) {
-		t.Run(name, func(t *testing.T) {
-			h, token := newConversationHandler(t, c)
-			runConversation(t, h, token, c)
-		})
+	for kind, newStore := range stores {
+		for name, c := range loadConversations(t) {
+			t.Run(kind+"/"+name, func(t *testing.T) {
+				h, token := newConversationHandler(t, newStore(), c)
+				runConversation(t, h, token, c)
+			})
+		}
 	}
 }
 

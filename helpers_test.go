@@ -2,11 +2,8 @@ package scim_test
 
 import (
 	"context"
-	"errors"
-	"iter"
 	"maps"
 	"net/http"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -15,6 +12,7 @@ import (
 
 	"github.com/muster-id/scim"
 	"github.com/muster-id/scim/attr"
+	"github.com/muster-id/scim/memstore"
 )
 
 // A naiveStore is the least that a host may write: five methods over a map,
@@ -181,17 +179,7 @@ func (r *rig) drainFired() []string {
 	return names
 }
 
-func collect[T any](t testing.TB, seq iter.Seq2[T, error]) []T {
-	t.Helper()
-	var all []T
-	for v, err := range seq {
-		require.NoError(t, err)
-		all = append(all, v)
-	}
-	return all
-}
-
-func newConversationHandler(t *testing.T, c *conversation) (http.Handler, string) {
+func newConversationHandler(t *testing.T, store scim.Store, c *conversation) (http.Handler, string) {
 	t.Helper()
 	dialect, err := scim.ParseDialect(c.Directory.Dialect)
 	require.NoError(t, err)
@@ -201,7 +189,6 @@ func newConversationHandler(t *testing.T, c *conversation) (http.Handler, string
 	}[c.Directory.Email]
 	require.True(t, ok, c.Directory.Email)
 	d := &scim.Directory{Tenant: "acme", ID: "directory", Domains: c.Directory.Domains, Dialect: dialect, Policy: scim.Policy{Email: email}}
-	store := newConversationStore(t)
 	r := newRig(t, store, scim.NoRoles{}, d, nil)
 	_, managed := store.(scim.Ledger)
 	if !managed {
@@ -220,6 +207,9 @@ func newConversationHandler(t *testing.T, c *conversation) (http.Handler, string
 	return r, testToken
 }
 
-func newConversationStore(testing.TB) scim.Store { return newNaiveStore() }
-
-var _ = []any{errors.New, slices.Contains[[]string], collect[int]}
+// stores are what the handler's tests run on: a managed store, and the least
+// that a host may write.
+var stores = map[string]func() scim.Store{
+	"memstore": func() scim.Store { return memstore.New(scim.CoreTypes(), nil) },
+	"naive":    func() scim.Store { return newNaiveStore() },
+}

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/elimity-com/scim/schema"
 	"github.com/stretchr/testify/require"
 
 	"github.com/muster-id/scim/attr"
@@ -103,4 +104,19 @@ func TestProjectionOfNothingHidden(t *testing.T) {
 	s := freeze(t, everything, body(members), attr.Strict)
 	require.Equal(t, body(members), string(append(s.AppendOpen(nil, nil), '}')))
 	require.Equal(t, body(members), string(append(s.AppendOpen(nil, everything.Project(nil, []string{"bool"})), '}')))
+}
+
+// RFC 7644 section 3.9: excludedAttributes has no effect on what is returned
+// always, and that includes what it consists of.
+func TestProjectionExcludedAlwaysComplex(t *testing.T) {
+	typ, err := attr.NewType("A", "/A", "", schema.Schema{ID: "urn:test:a", Attributes: schema.Attributes{
+		schema.ComplexCoreAttribute(schema.ComplexParams{Name: "owner", Returned: schema.AttributeReturnedAlways(), SubAttributes: []schema.SimpleParams{
+			schema.SimpleStringParams(schema.StringParams{Name: "value"}),
+			schema.SimpleStringParams(schema.StringParams{Name: "type"}),
+		}}),
+	}})
+	require.NoError(t, err)
+	s := freeze(t, typ, `{"schemas":["urn:test:a"],"owner":{"value":"v","type":"t"}}`, attr.Strict)
+	require.Equal(t, s.JSON(), string(append(s.AppendOpen(nil, typ.Project(nil, []string{"owner"})), '}')))
+	require.Equal(t, `{"schemas":["urn:test:a"],"owner":{"type":"t"}`, string(s.AppendOpen(nil, typ.Project(nil, []string{"owner.value"}))))
 }

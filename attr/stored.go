@@ -89,10 +89,15 @@ func (d *Doc) Freeze() Stored {
 
 func (d *Doc) deriveSchemas() {
 	urns := d.List(d.typ.Schemas)
-	urns.Append(d.Text(d.typ.Schemas, d.typ.Schema.ID))
+	name := func(urn string) {
+		n := d.Text(d.typ.Schemas, urn)
+		n.shape = plain // NewType takes no other
+		urns.Append(n)
+	}
+	name(d.typ.Schema.ID)
 	for c := d.root.first; c != nil; c = c.next {
 		if c.attr.Extension && !c.vacant() {
-			urns.Append(d.Text(d.typ.Schemas, c.attr.Name))
+			name(c.attr.Name)
 		}
 	}
 	d.root.Put(urns)

@@ -43,13 +43,13 @@ func NewType(name, endpoint, description string, core schema.Schema, extensions 
 		return nil, fmt.Errorf("attr: resource type %q: the endpoint must be a slash and one path segment, not %q", name, endpoint)
 	}
 	root := &Attribute{Kind: Complex}
-	if !isURN(core.ID) {
+	if !validURN(core.ID) {
 		return nil, fmt.Errorf("attr: resource type %q: the schema %q is not identified by a URN", name, core.ID)
 	}
 	root.Subs = append(commonAttributes(), slices.DeleteFunc(convert(core.Attributes), (*Attribute).common)...)
 	for _, e := range extensions {
 		switch {
-		case !isURN(e.Schema.ID):
+		case !validURN(e.Schema.ID):
 			return nil, fmt.Errorf("attr: resource type %q: the extension %q is not identified by a URN", name, e.Schema.ID)
 		case strings.EqualFold(e.Schema.ID, core.ID):
 			return nil, fmt.Errorf("attr: resource type %q: the schema %q cannot extend itself", name, core.ID)
@@ -253,6 +253,12 @@ func (a *Attribute) common() bool {
 }
 
 func isURN(s string) bool { return len(s) > 4 && strings.EqualFold(s[:4], "urn:") }
+
+// validURN reports whether s is a URN of the characters that RFC 8141 has,
+// roughly: none that JSON would have to escape.
+func validURN(s string) bool {
+	return isURN(s) && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' })
+}
 
 func convert(attributes schema.Attributes) []*Attribute {
 	subs := make([]*Attribute, 0, len(attributes))

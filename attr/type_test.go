@@ -47,6 +47,8 @@ func TestNewTypeErrors(t *testing.T) {
 		{"a query", "A", "/A?b", schema.Schema{ID: urn}, nil, "endpoint"},
 		{"percent", "A", "/A%2F", schema.Schema{ID: urn}, nil, "endpoint"},
 		{"no URN", "A", "/A", schema.Schema{}, nil, "URN"},
+		{"a quote in the URN", "A", "/A", schema.Schema{ID: `urn:a"b`}, nil, "URN"},
+		{"a space in the URN", "A", "/A", schema.Schema{ID: "urn:a b"}, nil, "URN"},
 		{"another URI", "A", "/A", schema.Schema{ID: "https://example.com/a"}, nil, "URN"},
 		{"extension without URN", "A", "/A", schema.Schema{ID: urn}, []attr.Extension{extension("b", "x")}, "URN"},
 		{"extension is the schema", "A", "/A", schema.Schema{ID: urn}, []attr.Extension{extension("URN:test:A", "x")}, "extend itself"},

@@ -126,11 +126,11 @@ func TestLookup(t *testing.T) {
 
 func TestUses(t *testing.T) {
 	typ := userType(t)
-	e := parse(t, typ, `title pr and not (emails[value eq "x"] or name.givenName pr) or `+enterprise+`:manager eq "x" and addresses pr and meta.created pr`)
+	e := parse(t, typ, `title pr and not (emails[value eq "x"] or name.givenName pr) or `+enterprise+`:manager eq "x" and addresses pr and meta.created pr and ims ne null`)
 	for path, want := range map[string]bool{
 		"title": true, "emails": true, "emails.value": true, "emails.type": false, "name": true, "name.givenName": true, "name.familyName": false,
 		enterprise: true, enterprise + ":manager": true, enterprise + ":manager.value": true, enterprise + ":department": false,
-		"addresses": true, "addresses.country": true, "meta": true, "userName": false, "groups": false,
+		"addresses": true, "addresses.country": true, "meta": true, "ims": true, "ims.value": true, "userName": false, "groups": false,
 	} {
 		require.Equal(t, want, filter.Uses(e, find(t, typ, path)), path)
 	}

@@ -391,7 +391,7 @@ func TestMatchAgainstReference(t *testing.T) {
 	typ := userType(t)
 	random := rand.New(rand.NewPCG(1, 2))
 	matches := 0
-	const rounds = 1500
+	const rounds = 600
 	for range rounds {
 		data := make([]byte, 600)
 		for i := range data {

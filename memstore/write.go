@@ -103,7 +103,7 @@ func (x *tx) delete(ref scim.Ref, was scim.Version) error {
 	}
 	for _, group := range v.groupsOf(slot, e) {
 		if group == slot {
-			continue
+			continue // a member of itself
 		}
 		g := v.see(v.row(group))
 		edit := g.members.edit()
@@ -112,7 +112,7 @@ func (x *tx) delete(ref scim.Ref, was scim.Version) error {
 		v.write(group, g.res.WithMeta(x.store.revised(g.res.Meta())))
 	}
 	v.accounts.detach(v.row(slot), e.res.ID())
-	if e.members != nil || v.row(slot).live.Load() != nil && v.row(slot).live.Load().members != nil {
+	if v.block(slot).kind.typ.IsGroup() {
 		v.noteRegrouped(slot)
 	}
 	v.write(slot, nil)

@@ -1,6 +1,7 @@
 package patch
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/muster-id/scim/attr"
@@ -77,24 +78,23 @@ func (p *parser) removeSelected(o *operation, ids []string, exact bool) error {
 		return nil
 	}
 	if p.selections++; p.selections > selections {
-		return o.fail(attr.TooMany, "the request removes members by more than ", "16 filters; select them by value")
+		return o.fail(attr.TooMany, "the request removes members by more than ", strconv.Itoa(selections), " filters that look at all of them; select them by value")
 	}
 	p.steps = append(p.steps, step{what: removeSelected, filter: o.filter})
 	return nil
 }
 
 // removeMembers removes the members named beside the path, or all of them where
-// none are (quirks 58, 61 and 62). An empty array names nobody.
+// none are (quirks 58, 61 and 62). An empty value names nobody.
 func (p *parser) removeMembers(o *operation) error {
-	raw := o.raw
-	if raw == nil || string(raw) == `""` && p.allow(attr.Blank) {
+	if o.raw == nil {
 		p.steps = append(p.steps, step{what: clearMembers})
 		return nil
 	}
 	if !p.allow(attr.RemoveByValue) {
 		return o.fail(attr.InvalidValue, "remove takes no value, RFC 7644 section 3.5.2.2; select members by a filter such as ", o.holder.Name, `[value eq "id"]`)
 	}
-	raw, err := p.nested(raw)
+	raw, err := p.nested(o.raw)
 	if err != nil {
 		return err
 	}

@@ -392,7 +392,10 @@ func (p *parser) key(extension *attr.Attribute, name string) (filter.Path, error
 		return filter.Path{}, filter.ErrUnknown
 	}
 	target, err := p.path(path)
-	if err == nil && !plain {
+	switch {
+	case err != nil && strings.IndexByte(name, '[') < 0:
+		return filter.Path{}, filter.ErrUnknown // a JSON name can be anything
+	case err == nil && !plain:
 		p.fired |= attr.DottedKeys
 	}
 	return target, err

@@ -1,0 +1,213 @@
+package scim_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+
+	"github.com/muster-id/scim"
+	"github.com/muster-id/scim/memstore"
+	"github.com/muster-id/scim/roles"
+)
+
+// The whole of what an application has to do: a store, a mapping of groups to
+// roles, who may call, and a hook.
+func Example() {
+	store := memstore.New(scim.CoreTypes(), nil)
+	mapping, err := roles.New(roles.Mapping{Rules: []roles.Rule{{GroupName: "Admins", Role: "admin"}}, Default: "viewer"})
+	check(err)
+	auth, err := scim.StaticTokens(scim.Token{Secret: "s3cret", Directory: &scim.Directory{
+		Tenant: "acme", ID: "okta", Domains: []string{"acme.example"},
+	}})
+	check(err)
+	app := scim.ProvisionerFunc(func(_ context.Context, a *scim.Account) (string, error) {
+		fmt.Println(a.Change, a.Email, a.Active, a.RoleNames())
+		return "user-1", nil
+	})
+	handler, err := scim.NewHandler(store, mapping, auth, &scim.Config{Provisioner: app})
+	check(err)
+	server := httptest.NewServer(scim.Mount("/scim/v2", handler, nil))
+	defer server.Close()
+
+	call(server.URL, "POST", "/Users", `{"userName":"ada@acme.example","active":true}`)
+	call(server.URL, "POST", "/Users", `{"userName":"eve@other.example","active":true}`)
+	// Output:
+	// created ada@acme.example true [viewer]
+	// 201
+	// 400 userName: the domain "other.example" is not one of the organization's 1 registered domains; register it in the application, or leave this person out of provisioning
+}
+
+// call sends a request as a provider would and prints how it was answered.
+func call(server, method, path, body string) {
+	r, err := http.NewRequestWithContext(context.Background(), method, server+"/scim/v2"+path, strings.NewReader(body))
+	check(err)
+	r.Header.Set("Authorization", "Bearer s3cret")
+	res, err := http.DefaultClient.Do(r)
+	check(err)
+	defer res.Body.Close()
+	answer, err := io.ReadAll(res.Body)
+	check(err)
+	if res.StatusCode < 400 {
+		fmt.Println(res.StatusCode)
+		return
+	}
+	_, detail, _ := strings.Cut(string(answer), `"detail":"`)
+	fmt.Println(res.StatusCode, strings.ReplaceAll(strings.TrimSuffix(detail, `"}`), `\"`, `"`))
+}
+
+func check(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// Middleware of the host answers as the handler does.
+func ExampleWriteError() {
+	w := httptest.NewRecorder()
+	scim.WriteError(w, &scim.Error{Status: http.StatusTooManyRequests, Detail: "slow down", Err: errors.New("only for the log")})
+	fmt.Println(w.Code, w.Body)
+	// Output: 429 {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"429","detail":"slow down"}
+}
+
+// A store over the host's own columns makes resources of them.
+func ExampleTypes_New() {
+	key := scim.Key{Tenant: "acme", Directory: "okta"}
+	user, err := scim.CoreTypes().New(key, "User").
+		ID("42").
+		Set("userName", "ada@acme.example").
+		Set("name.givenName", "Ada").
+		Set("active", true).
+		Set("emails", []map[string]any{{"value": "ada@acme.example", "primary": true}}).
+		Resource()
+	check(err)
+	fmt.Println(user.User().GivenName(), user.User().Active())
+	fmt.Println(user.JSON())
+	// Output:
+	// Ada true
+	// {"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"id":"42","userName":"ada@acme.example","name":{"givenName":"Ada"},"active":true,"emails":[{"value":"ada@acme.example","primary":true}]}
+}
+
+// An extension decodes into the host's own struct.
+func ExampleResource_Decode() {
+	const enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
+	user, err := scim.CoreTypes().New(scim.Key{}, "User").
+		Set("userName", "ada").
+		Set(enterprise+":department", "Engines").
+		Set(enterprise+":manager", map[string]string{"value": "7"}).
+		Resource()
+	check(err)
+	var ext struct {
+		Department string
+		Manager    struct{ Value string }
+	}
+	check(user.Decode(enterprise, &ext))
+	fmt.Println(ext.Department, ext.Manager.Value)
+	// Output: Engines 7
+}
+
+// Select answers a query for a store that has none of its own.
+func ExampleSelect() {
+	types := scim.CoreTypes()
+	key := scim.Key{Tenant: "acme", Directory: "okta"}
+	rows := map[string]*scim.Resource{}
+	for _, name := range []string{"ada", "grace", "alan"} {
+		user, err := types.New(key, "User").ID(name).Set("userName", name).Resource()
+		check(err)
+		rows[name] = user
+	}
+	all := func(yield func(*scim.Resource) bool) {
+		for _, r := range rows {
+			if !yield(r) {
+				return
+			}
+		}
+	}
+	page := scim.Select(&scim.Query{Directory: key, Type: types.Type("User"), StartIndex: 1, Count: 2}, all)
+	for _, r := range page.Resources {
+		fmt.Println(r.ID())
+	}
+	fmt.Println("of", page.Total)
+	// Output:
+	// ada
+	// alan
+	// of 3
+}
+
+// Mount goes around http.ServeMux, which would redirect what providers send.
+func ExampleMount() {
+	auth := scim.AuthenticatorFunc(func(r *http.Request) (*scim.Caller, error) {
+		if r.Header.Get("Authorization") != "Bearer s3cret" {
+			return nil, scim.ErrUnauthenticated
+		}
+		return &scim.Caller{Directory: &scim.Directory{Tenant: "acme", ID: "okta"}, Actor: "okta"}, nil
+	})
+	handler, err := scim.NewHandler(memstore.New(scim.CoreTypes(), nil), scim.NoRoles{}, auth, nil)
+	check(err)
+	app := http.NewServeMux()
+	app.HandleFunc("GET /hello", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") })
+	mounted := scim.Mount("/api/{version}/scim", handler, app)
+	for _, path := range []string{"/hello", "/api/v1/scim//Users/"} {
+		r := httptest.NewRequest("GET", path, nil)
+		r.Header.Set("Authorization", "Bearer s3cret")
+		w := httptest.NewRecorder()
+		mounted.ServeHTTP(w, r)
+		fmt.Println(w.Code)
+	}
+	// Output:
+	// 200
+	// 200
+}
+
+// What happened is read in order, and again from where one stopped.
+func ExampleLedger() {
+	store := memstore.New(scim.CoreTypes(), nil)
+	auth, err := scim.StaticTokens(scim.Token{Secret: "s3cret", Directory: &scim.Directory{
+		Tenant: "acme", ID: "okta", Domains: []string{"acme.example"},
+	}})
+	check(err)
+	mapping, err := roles.New(roles.Mapping{Default: "viewer"})
+	check(err)
+	handler, err := scim.NewHandler(store, mapping, auth, nil)
+	check(err)
+	server := httptest.NewServer(scim.Mount("/scim/v2", handler, nil))
+	defer server.Close()
+	call(server.URL, "POST", "/Users", `{"userName":"ada@acme.example"}`)
+
+	events, err := store.Events(context.Background(), "acme", 0, 100)
+	check(err)
+	for _, e := range events {
+		fmt.Println(e.Seq, e.Type, e.Data.User().UserName(), e.Roles)
+	}
+	// Output:
+	// 201
+	// 1 user.created ada@acme.example []
+	// 2 user.roles_changed ada@acme.example [{viewer default }]
+}
+
+// Somebody changed accounts by hand: tell the application again what should be.
+func ExampleEngine_Resync() {
+	directory := &scim.Directory{Tenant: "acme", ID: "okta", Domains: []string{"acme.example"}}
+	auth, err := scim.StaticTokens(scim.Token{Secret: "s3cret", Directory: directory})
+	check(err)
+	var id string
+	app := scim.ProvisionerFunc(func(_ context.Context, a *scim.Account) (string, error) {
+		id = a.ID
+		fmt.Println(a.Change, a.Email)
+		return "", nil
+	})
+	handler, err := scim.NewHandler(memstore.New(scim.CoreTypes(), nil), scim.NoRoles{}, auth, &scim.Config{Provisioner: app})
+	check(err)
+	server := httptest.NewServer(scim.Mount("/scim/v2", handler, nil))
+	defer server.Close()
+	call(server.URL, "POST", "/Users", `{"userName":"ada@acme.example"}`)
+
+	check(handler.Engine().Resync(context.Background(), directory, id))
+	// Output:
+	// created ada@acme.example
+	// 201
+	// resynced ada@acme.example
+}
