@@ -56,18 +56,22 @@ func StaticTokens(tokens ...Token) (Authenticator, error) {
 		var digest [sha256.Size]byte
 		switch {
 		case (t.Secret == "") == (t.SHA256 == ""):
-			return nil, fmt.Errorf("scim: token %d: give either Secret or SHA256", i)
-		case t.Directory == nil || t.Directory.Tenant == "" || t.Directory.ID == "":
-			return nil, fmt.Errorf("scim: token %d: a directory with Tenant and ID is required", i)
+			return nil, fmt.Errorf("scim: token %d (%s): give either Secret or SHA256", i, t.Label)
+		case t.Directory == nil:
+			return nil, fmt.Errorf("scim: token %d (%s): a directory is required", i, t.Label)
 		case t.Secret != "":
 			digest = sha256.Sum256([]byte(t.Secret))
 		default:
 			if n, err := hex.Decode(digest[:], []byte(t.SHA256)); err != nil || n != len(digest) || len(t.SHA256) != 2*len(digest) {
-				return nil, fmt.Errorf("scim: token %d: SHA256 is not 64 hexadecimal digits", i)
+				return nil, fmt.Errorf("scim: token %d (%s): SHA256 is not 64 hexadecimal digits", i, t.Label)
 			}
 		}
-		if s[digest] != nil {
-			return nil, fmt.Errorf("scim: token %d is there twice", i)
+		if err := t.Directory.Validate(); err != nil {
+			return nil, fmt.Errorf("scim: token %d (%s): %w", i, t.Label, err)
+		}
+		if other := s[digest]; other != nil {
+			return nil, fmt.Errorf("scim: token %d (%s, tenant %s) is the same as that of %s, tenant %s",
+				i, t.Label, t.Directory.Tenant, other.bearer.Actor, other.bearer.Directory.Tenant)
 		}
 		if t.Label == "" {
 			t.Label = "token"
@@ -95,7 +99,8 @@ func (s staticTokens) Authenticate(r *http.Request) (*Caller, error) {
 	if secret == "" {
 		return nil, ErrUnauthenticated
 	}
-	digest := sha256.Sum256([]byte(secret))
+	var buf [128]byte // a token of usual length needs no memory of its own
+	digest := sha256.Sum256(append(buf[:0], secret...))
 	t := s[digest]
 	if t == nil || subtle.ConstantTimeCompare(digest[:], t.digest[:]) != 1 {
 		return nil, ErrUnauthenticated

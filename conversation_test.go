@@ -114,7 +114,7 @@ func TestConversations(t *testing.T) {
 }
 
 // loadConversations reads every conversation, by file name without extension.
-func loadConversations(t *testing.T) map[string]*conversation {
+func loadConversations(t testing.TB) map[string]*conversation {
 	t.Helper()
 	files, err := filepath.Glob("testdata/idp/*.json")
 	if err != nil {

@@ -1,6 +1,14 @@
 package scim
 
-import "github.com/muster-id/scim/attr"
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/net/idna"
+
+	"github.com/muster-id/scim/attr"
+)
 
 // A Directory is one connection of a tenant to its identity provider: whose
 // request this is, and which rules hold. The [Authenticator] returns it; it
@@ -20,6 +28,23 @@ type Directory struct {
 
 // Key returns what every key of the directory's resources begins with.
 func (d *Directory) Key() Key { return Key{d.Tenant, d.ID} }
+
+// Validate reports what is wrong with a directory: a missing Tenant or ID, a
+// domain that nobody's email can be in. [StaticTokens] calls it; an
+// [Authenticator] of the host's own should when it loads a directory, not for
+// each request.
+func (d *Directory) Validate() error {
+	if d.Tenant == "" || d.ID == "" {
+		return errors.New("scim: a directory needs a Tenant and an ID")
+	}
+	for _, domain := range d.Domains {
+		ascii, err := idna.Lookup.ToASCII(domain)
+		if err != nil || !strings.Contains(ascii, ".") {
+			return fmt.Errorf("scim: directory %s of tenant %s: %q is not an email domain; write it as in example.com, without @ or *", d.ID, d.Tenant, domain)
+		}
+	}
+	return nil
+}
 
 // A Policy says what a directory's provider may do. The zero value is the
 // recommended one.

@@ -77,8 +77,9 @@ func splitEmail(s string) (local, domain string) {
 	return s[:at], s[at+1:]
 }
 
-// foldEmail returns the form of an email in which equal ones are equal strings.
-func foldEmail(s string) string {
+// FoldEmail returns the form of an email in which equal ones are equal strings
+// (rule A3). A [Ledger] finds accounts of deleted users by it.
+func FoldEmail(s string) string {
 	local, domain := splitEmail(s)
 	if domain == "" {
 		return attr.Fold(local)
@@ -134,57 +135,74 @@ func requireEmail(d *Directory, r *Resource) (string, *attr.Attribute, error) {
 	return "", nil, refuse(http.StatusBadRequest, InvalidValue, detail)
 }
 
-// An emailChange is what rule A4 makes of a changed email.
+// An emailChange is what a request does to a user's email: by rule A2 it was one
+// value and is another.
 type emailChange struct {
-	email   string // the account's from now on
-	refused string // kept back, to be shown to an administrator
+	was, is string
+	from    *attr.Attribute // where the new one stands
 }
 
-// changeEmail applies rule A4, the immutable email: before and after are the
-// user as it was and as the request would make it, account is what the host
-// knows. A change is a different value by rule A2, by whatever path it came;
-// case alone is none.
-func changeEmail(d *Directory, before, after *Resource, account *AccountState) (emailChange, error) {
-	was, _ := emailOf(before, d.Policy.EmailSource)
-	kept := was
-	var approved, refused string
-	if account != nil {
-		kept, approved, refused = account.Email, account.ApprovedEmail, account.RefusedEmail
+// changed reports whether it is another address; case alone makes none (rule A3).
+func (c emailChange) changed() bool { return !sameEmail(c.was, c.is) }
+
+// emailChangeOf compares two states of a user.
+func emailChangeOf(d *Directory, before, after *Resource) (c emailChange) {
+	c.was, _ = emailOf(before, d.Policy.EmailSource)
+	c.is, c.from = emailOf(after, d.Policy.EmailSource)
+	return c
+}
+
+// keepEmail applies rule A4, the immutable email: it sets the email of account,
+// what the host knows, to what it is to be from now on, and notes a change that
+// is held back, by whatever path it came. before and after are the user as it was and
+// as the request would make it. A refusal carries the event that records it.
+func keepEmail(d *Directory, c emailChange, before, after *Resource, account *AccountState) error {
+	if c.changed() && sameEmail(c.is, account.Email) { // what was held back is taken back
+		account.RefusedEmail = ""
+		return nil
 	}
-	email, from := emailOf(after, d.Policy.EmailSource)
-	leaving := !after.User().Active()
-	if sameEmail(was, email) {
-		return emailChange{kept, refused}, nil
+	if !after.User().Active() { // a leaver always leaves
+		if c.changed() {
+			account.RefusedEmail = c.is
+		}
+		return nil
 	}
-	keep := emailChange{kept, email}
-	if leaving {
-		return keep, nil // a leaver always leaves
-	}
-	if _, _, err := requireEmail(d, after); err != nil {
-		return emailChange{}, err
-	}
-	allowed := approved != "" && sameEmail(approved, email)
+	allowed := account.ApprovedEmail != "" && sameEmail(account.ApprovedEmail, c.is)
 	switch d.Policy.Email {
 	case AllowEmailChange:
 		allowed = true
-	case KeepEmail:
-		if !allowed {
-			return keep, nil
-		}
 	case EmailWithinDomains:
-		allowed = allowed || registered(d, email)
-	case RejectEmailChange:
+		allowed = allowed || registered(d, c.is)
+	case RejectEmailChange, KeepEmail:
 	}
-	if allowed {
-		return emailChange{email: email}, nil
+	if !c.changed() {
+		// Who comes back gets the email that was held back while the person
+		// was out, if nothing but that was in its way.
+		if allowed && !before.User().Active() && !sameEmail(c.is, account.Email) {
+			account.Email, account.RefusedEmail, account.ApprovedEmail = c.is, "", ""
+		}
+		return nil
+	}
+	if c.is == "" && d.Policy.Email == RejectEmailChange {
+		_, from := emailOf(before, d.Policy.EmailSource)
+		return refuse(http.StatusBadRequest, Mutability, from.Path(), " is immutable here: a person's email cannot be removed by provisioning; send it again, or deactivate the person")
+	}
+	if _, _, err := requireEmail(d, after); err != nil {
+		return err
+	}
+	switch {
+	case allowed:
+		account.Email, account.RefusedEmail, account.ApprovedEmail = c.is, "", ""
+		return nil
+	case d.Policy.Email == KeepEmail:
+		account.RefusedEmail = c.is
+		return nil
 	}
 	remedy := "; ask the application's administrator to approve the change, or change it back in the provider"
 	if d.Policy.Email == EmailWithinDomains {
 		remedy = "; the new address must be in a registered domain of the organization"
 	}
-	e := refuse(http.StatusBadRequest, Mutability, from.Path(), " is immutable here: a person's email cannot be changed by provisioning", remedy)
-	if account != nil && !sameEmail(refused, email) {
-		e.event = &Event{Type: UserEmailChangeRejected, Data: before, Note: email} // once per distinct value
-	}
-	return emailChange{}, e
+	e := refuse(http.StatusBadRequest, Mutability, c.from.Path(), " is immutable here: a person's email cannot be changed by provisioning", remedy)
+	e.event = &Event{Type: UserEmailChangeRejected, Data: before, Note: c.is}
+	return e
 }

@@ -10,25 +10,40 @@ import (
 )
 
 // appendTime appends a time as RFC 7643 section 2.3.5 has it, to the
-// millisecond and in UTC. It is on the way of every resource that is answered.
+// millisecond and in UTC. Two of them are in every resource that is answered,
+// which is why this is arithmetic and not time.Format.
 func appendTime(b []byte, unixMilli int64) []byte {
-	t := time.UnixMilli(unixMilli).UTC()
-	year, month, day := t.Date()
-	hour, minute, second := t.Clock()
-	if year < 0 || year > 9999 {
-		return t.AppendFormat(b, time.RFC3339)
+	const millisADay = 24 * 60 * 60 * 1000
+	days, rest := unixMilli/millisADay, unixMilli%millisADay
+	if rest < 0 {
+		days, rest = days-1, rest+millisADay
 	}
-	b = append(b, byte('0'+year/1000), byte('0'+year/100%10), byte('0'+year/10%10), byte('0'+year%10), '-')
-	b = append(appendTwo(b, int(month)), '-')
+	// The days since 1 March of the year 0, in eras of 400 years: the leap day
+	// is the last of its year, so that months have a regular length.
+	days += 719468
+	if days < 0 || days > 3652059 {
+		return time.UnixMilli(unixMilli).UTC().AppendFormat(b, time.RFC3339Nano)
+	}
+	day := days % 146097
+	year := (day - day/1460 + day/36524 - day/146096) / 365
+	day -= 365*year + year/4 - year/100
+	year += days / 146097 * 400
+	month := (5*day + 2) / 153
+	day -= (153*month+2)/5 - 1
+	if month += 3; month > 12 {
+		month, year = month-12, year+1
+	}
+	b = appendTwo(b, year/100)
+	b = append(appendTwo(b, year%100), '-')
+	b = append(appendTwo(b, month), '-')
 	b = append(appendTwo(b, day), 'T')
-	b = append(appendTwo(b, hour), ':')
-	b = append(appendTwo(b, minute), ':')
-	b = append(appendTwo(b, second), '.')
-	milli := t.Nanosecond() / int(time.Millisecond)
-	return append(b, byte('0'+milli/100), byte('0'+milli/10%10), byte('0'+milli%10), 'Z')
+	b = append(appendTwo(b, rest/3600000), ':')
+	b = append(appendTwo(b, rest/60000%60), ':')
+	b = append(appendTwo(b, rest/1000%60), '.', byte('0'+rest/100%10))
+	return append(appendTwo(b, rest%100), 'Z')
 }
 
-func appendTwo(b []byte, n int) []byte { return append(b, byte('0'+n/10), byte('0'+n%10)) }
+func appendTwo(b []byte, n int64) []byte { return append(b, byte('0'+n/10), byte('0'+n%10)) }
 
 // appendMeta appends the meta attribute with the comma before it. p nil
 // includes all of it; an empty base leaves the location out.
@@ -91,30 +106,54 @@ func appendLocation(b []byte, base string, t *ResourceType, id string) []byte {
 	b = append(b, base...)
 	b = append(b, t.Endpoint...)
 	b = append(b, '/')
+	if isPlain(id) {
+		return append(b, id...)
+	}
 	for i := range len(id) {
 		c := id[i]
-		if 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || c == '-' || c == '_' || c == '.' || c == '~' {
+		if plain[c] {
 			b = append(b, c)
 			continue
 		}
-		const hex = "0123456789ABCDEF"
-		b = append(b, '%', hex[c>>4], hex[c&15])
+		b = appendPercent(b, c)
 	}
 	return b
+}
+
+func appendPercent(b []byte, c byte) []byte {
+	const hex = "0123456789ABCDEF"
+	return append(b, '%', hex[c>>4], hex[c&15])
+}
+
+// plain are the bytes that neither a URL nor JSON escapes: the unreserved
+// characters of RFC 3986.
+var plain = func() (set [256]bool) {
+	for _, c := range "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~" {
+		set[c] = true
+	}
+	return set
+}()
+
+func isPlain(id string) bool {
+	for i := range len(id) {
+		if !plain[id[i]] {
+			return false
+		}
+	}
+	return true
 }
 
 // A view says how resources are shown in an answer.
 type view struct {
 	base       string
 	projection *attr.Projection // nil: the default
-	members    bool             // show the members of groups, where the projection has them
 }
 
 func (v view) includes(a *attr.Attribute) bool { return a != nil && v.projection.Includes(a) }
 
 // showsMembers reports whether an answer has the members of a group.
 func (v view) showsMembers(t *ResourceType) bool {
-	return t.members != nil && v.members && v.includes(t.members)
+	return v.includes(t.members)
 }
 
 // appendResource appends a resource as it is answered. groups are those of a
@@ -122,9 +161,6 @@ func (v view) showsMembers(t *ResourceType) bool {
 func (e *Engine) appendResource(ctx context.Context, b []byte, r *Resource, groups []GroupRef, v view) ([]byte, error) {
 	t := r.typ
 	p := v.projection
-	if e.members == nil && t.members != nil && !v.members {
-		p = t.Project(nil, []string{t.members.Name})
-	}
 	b = r.doc.AppendOpen(b, p)
 	if t.groups != nil && len(groups) > 0 && v.includes(t.groups) {
 		b = e.appendGroups(b, t, groups, v)
@@ -174,11 +210,22 @@ func (e *Engine) appendMembers(ctx context.Context, b []byte, r *Resource, v vie
 
 // appendReference appends a value of a user's groups or a group's members.
 func (v view) appendReference(b []byte, a *attr.Attribute, to *ResourceType, m Member) []byte {
-	all := v.projection == nil
 	b = append(b, '{')
 	open := len(b)
+	if v.projection == nil && to != nil && isPlain(m.Value) { // nearly always
+		b = append(append(append(b, `"value":"`...), m.Value...), `","$ref":"`...)
+		b = append(append(append(append(b, v.base...), to.Endpoint...), '/'), m.Value...)
+		b = append(b, '"')
+		if m.Display != "" {
+			b, _ = wire.AppendString(append(b, `,"display":`...), m.Display)
+		}
+		if m.Type != "" {
+			b = append(append(append(b, `,"type":"`...), m.Type...), '"')
+		}
+		return append(b, '}')
+	}
 	for _, sub := range a.Subs {
-		if !all && !v.projection.Includes(sub) {
+		if !v.projection.Includes(sub) {
 			continue
 		}
 		mark := len(b)

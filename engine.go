@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
+	"sync/atomic"
 
 	"github.com/google/uuid"
 
@@ -29,6 +29,8 @@ type Engine struct {
 	committer   Committer // nil
 	resolver    Resolver  // nil
 	provisioner Provisioner
+
+	prompt atomic.Int64 // the score of hooks that come back at once, see hook
 
 	cfg Config
 }
@@ -85,24 +87,21 @@ type work struct {
 	*request
 	tx Tx
 
-	events [4][]*Event // by phase: the order of rule D3
+	events []*Event
 
 	told   []*Account         // accounts the Provisioner was told of
 	owed   []Delivery         // calls of Committed
 	claims map[string]Binding // of the directory, read once
 }
 
-// The phases of rule D3.
-const (
-	aboutUsers = iota
-	aboutGroups
-	aboutMembers
-	aboutRoles
-)
-
-func (w *work) event(phase int, e *Event) {
+// event notes something that happened.
+func (w *work) event(e *Event) {
 	e.Time, e.Directory, e.Actor, e.Request = w.Time, w.Directory, w.Actor, w.ID
-	w.events[phase] = append(w.events[phase], e)
+	const usual = 4
+	if w.events == nil {
+		w.events, w.Changed = make([]*Event, 0, usual), make([]EventType, 0, usual)
+	}
+	w.events = append(w.events, e)
 	if !slices.Contains(w.Changed, e.Type) {
 		w.Changed = append(w.Changed, e.Type)
 	}
@@ -121,17 +120,20 @@ func (e *Engine) write(ctx context.Context, q *request, retry bool, fn func(ctx 
 		for i := 1; ; i++ {
 			w := &work{Engine: e, request: q, tx: plainTx{e}}
 			err := fn(ctx, w)
-			if err == nil || !retry || i == attempts || !errors.Is(err, ErrVersion) {
-				if err == nil {
-					e.afterCommit(ctx, q, w)
-				}
+			switch {
+			case err == nil:
+				e.afterCommit(ctx, q, w)
+				return nil
+			case !retry || !errors.Is(err, ErrVersion):
 				return err
+			case i == attempts: // the client named no version: nothing it could mend
+				return fmt.Errorf("%w: %d attempts to write met with another write each", ErrUnavailable, attempts)
 			}
 		}
 	}
 	var done *work
 	err := e.ledger.Do(ctx, q.Directory.Tenant, func(ctx context.Context, tx Tx) error {
-		q.Changed = q.Changed[:0]
+		q.Changed = nil
 		w := &work{Engine: e, request: q, tx: tx}
 		done = w
 		if err := fn(ctx, w); err != nil {
@@ -149,12 +151,9 @@ func (e *Engine) write(ctx context.Context, q *request, retry bool, fn func(ctx 
 // finish writes what commits with the state: events in order, deliveries, the
 // line of the log.
 func (w *work) finish(ctx context.Context) error {
-	events := w.events[0]
-	for _, phase := range w.events[1:] {
-		events = append(events, phase...)
-	}
-	if len(events) > 0 {
-		if err := w.tx.Append(ctx, events...); err != nil {
+	if len(w.events) > 0 {
+		slices.SortStableFunc(w.events, func(a, b *Event) int { return a.Type.place() - b.Type.place() })
+		if err := w.tx.Append(ctx, w.events...); err != nil {
 			return err
 		}
 	}
@@ -169,8 +168,7 @@ func (w *work) finish(ctx context.Context) error {
 		}
 	}
 	w.Duration = w.cfg.Now().Sub(w.Time)
-	entry := w.RequestLog
-	return w.tx.Log(ctx, &entry)
+	return w.tx.Log(ctx, &w.RequestLog)
 }
 
 // afterCommit calls Committed for every account (rule B6). The request has
@@ -206,14 +204,13 @@ func (e *Engine) record(ctx context.Context, q *request, cause *Error) {
 	if e.ledger == nil {
 		return
 	}
-	ctx = context.WithoutCancel(ctx)
-	entry := q.RequestLog
 	var err error
 	if cause == nil || cause.event == nil {
-		err = e.ledger.Log(ctx, &entry)
+		err = e.ledger.Log(ctx, &q.RequestLog)
 	} else {
-		err = e.ledger.Do(ctx, q.Directory.Tenant, func(ctx context.Context, tx Tx) error {
-			return e.recordRefusal(ctx, q, tx, cause.event, &entry)
+		// What was refused is recorded though the client may have hung up.
+		err = e.ledger.Do(context.WithoutCancel(ctx), q.Directory.Tenant, func(ctx context.Context, tx Tx) error {
+			return e.recordRefusal(ctx, q, tx, cause.event)
 		})
 	}
 	if err != nil {
@@ -222,7 +219,7 @@ func (e *Engine) record(ctx context.Context, q *request, cause *Error) {
 }
 
 // recordRefusal appends the event of a refused change, once per distinct value.
-func (e *Engine) recordRefusal(ctx context.Context, q *request, tx Tx, ev *Event, entry *RequestLog) error {
+func (e *Engine) recordRefusal(ctx context.Context, q *request, tx Tx, ev *Event) error {
 	states, err := tx.Accounts(ctx, q.Directory, []string{ev.Data.ID()})
 	if err != nil {
 		return err
@@ -234,9 +231,9 @@ func (e *Engine) recordRefusal(ctx context.Context, q *request, tx Tx, ev *Event
 		if err := errors.Join(tx.PutAccount(ctx, &next), tx.Append(ctx, ev)); err != nil {
 			return err
 		}
-		entry.Changed = []EventType{ev.Type}
+		q.Changed = []EventType{ev.Type}
 	}
-	return tx.Log(ctx, entry)
+	return tx.Log(ctx, &q.RequestLog)
 }
 
 // get reads one resource.
@@ -287,7 +284,7 @@ func (e *Engine) create(ctx context.Context, q *request, t *ResourceType, body [
 			created, err = w.createGroup(ctx, r, members)
 		default:
 			if created, err = w.tx.Create(ctx, r); err == nil {
-				w.event(aboutUsers, &Event{Type: ResourceCreated, Data: created})
+				w.event(&Event{Type: ResourceCreated, Data: created})
 			}
 		}
 		return err
@@ -382,7 +379,7 @@ func applyPatch(p *patch.Patch, before *Resource) (*Resource, error) {
 	if err := p.Apply(doc); err != nil {
 		return nil, err
 	}
-	return newResource(before.typ, before.key, doc.Freeze()).WithMeta(before.Meta()), nil
+	return newResource(before.typ, before.key, doc.Freeze()), nil
 }
 
 // update stores next in place of before, if it says something else.
@@ -399,7 +396,7 @@ func (w *work) update(ctx context.Context, before, next *Resource, change Member
 	}
 	after, err := w.tx.Replace(ctx, next, was)
 	if err == nil {
-		w.event(aboutUsers, &Event{Type: ResourceUpdated, Data: after, Previous: before})
+		w.event(&Event{Type: ResourceUpdated, Data: after, Previous: before})
 	}
 	return after, err
 }
@@ -424,7 +421,7 @@ func (e *Engine) remove(ctx context.Context, q *request, t *ResourceType, id str
 		if err := w.tx.Delete(ctx, before.Ref(), before.version); err != nil {
 			return err
 		}
-		w.event(aboutUsers, &Event{Type: ResourceDeleted, Data: before})
+		w.event(&Event{Type: ResourceDeleted, Data: before})
 		return nil
 	})
 }
@@ -503,23 +500,23 @@ func (e *Engine) Resync(ctx context.Context, d *Directory, users ...string) erro
 // user happen (rule A4): at once where the directory has it already, else when
 // the provider sends it again.
 func (e *Engine) ApproveEmail(ctx context.Context, d *Directory, user string) error {
-	return e.changeAccount(ctx, d, user, func(r *Resource, a *AccountState) error {
+	return e.changeAccount(ctx, d, user, func(ctx context.Context, w *work, r *Resource, a *AccountState) error {
 		if a.RefusedEmail == "" {
 			return refuse(http.StatusConflict, "", "no change of email waits for approval")
 		}
-		if now, _ := emailOf(r, d.Policy.EmailSource); sameEmail(now, a.RefusedEmail) {
-			a.Email, a.ApprovedEmail = now, ""
-		} else {
-			a.ApprovedEmail = a.RefusedEmail
+		now, _ := emailOf(r, d.Policy.EmailSource)
+		if !sameEmail(now, a.RefusedEmail) {
+			a.RefusedEmail, a.ApprovedEmail = "", a.RefusedEmail
+			return nil
 		}
-		a.RefusedEmail = ""
-		return nil
+		a.Email, a.RefusedEmail, a.ApprovedEmail = now, "", ""
+		return w.uniqueEmail(ctx, r, now) // a leaver is renamed unchecked
 	})
 }
 
 // Release gives a held account the access that it was denied.
 func (e *Engine) Release(ctx context.Context, d *Directory, user string) error {
-	return e.changeAccount(ctx, d, user, func(_ *Resource, a *AccountState) error {
+	return e.changeAccount(ctx, d, user, func(_ context.Context, _ *work, _ *Resource, a *AccountState) error {
 		a.Held = ""
 		return nil
 	})
@@ -528,14 +525,14 @@ func (e *Engine) Release(ctx context.Context, d *Directory, user string) error {
 // SetManualRoles replaces the roles that a user was given by hand. Provisioning
 // never changes them (rule C7).
 func (e *Engine) SetManualRoles(ctx context.Context, d *Directory, user string, roles ...string) error {
-	return e.changeAccount(ctx, d, user, func(_ *Resource, a *AccountState) error {
+	return e.changeAccount(ctx, d, user, func(_ context.Context, _ *work, _ *Resource, a *AccountState) error {
 		kept := slices.DeleteFunc(slices.Clone(a.Grants), func(g Grant) bool { return g.Source == Manual })
 		a.Grants = withManual(kept, roles)
 		return nil
 	})
 }
 
-func (e *Engine) changeAccount(ctx context.Context, d *Directory, user string, change func(*Resource, *AccountState) error) error {
+func (e *Engine) changeAccount(ctx context.Context, d *Directory, user string, change func(context.Context, *work, *Resource, *AccountState) error) error {
 	if err := e.checkDirectory(d); err != nil {
 		return err
 	}
@@ -556,9 +553,10 @@ func (e *Engine) changeAccount(ctx context.Context, d *Directory, user string, c
 			return fmt.Errorf("%w: the user has no account", ErrNotFound)
 		}
 		next := *states[0]
-		if err := change(r, &next); err != nil {
+		if err := change(ctx, w, r, &next); err != nil {
 			return err
 		}
+		w.holdEvents(states[0], &next, r)
 		return w.tell(ctx, []subject{{id: user, user: r, was: states[0], next: &next, change: Updated}})
 	})
 }
@@ -637,7 +635,3 @@ func (e *Engine) deliver(ctx context.Context, p Delivery, d *Directory) error {
 	}
 	return e.ledger.Delivered(ctx, p.User.Directory.Tenant, p)
 }
-
-// hookGrace is how long a hook may go on after its deadline before it is
-// abandoned.
-const hookGrace = time.Second

@@ -132,7 +132,7 @@ func appendError(b []byte, e *Error) []byte {
 	if detail == "" {
 		detail = http.StatusText(e.Status)
 		if e.Status >= 500 {
-			detail = "the request failed and nothing was changed; the cause is in the service's log"
+			detail = "the request failed in the service, where the cause is logged; it may be sent again"
 		}
 	}
 	b = append(b, `,"detail":`...)

@@ -32,6 +32,20 @@ const (
 	ResourceDeleted         EventType = "resource.deleted"
 )
 
+// place is the place of an event among those of one request: users, groups,
+// memberships, roles (rule D3).
+func (t EventType) place() int {
+	switch t {
+	case GroupCreated, GroupUpdated, GroupDeleted:
+		return 1
+	case MembershipAdded, MembershipRemoved:
+		return 2
+	case UserRolesChanged:
+		return 3
+	}
+	return 0
+}
+
 // An Event is something that happened, in the order in which it did (rule D2).
 // Events are immutable once appended.
 type Event struct {
@@ -80,7 +94,7 @@ type RequestLog struct {
 	Directory Key
 	Actor     string
 	Method    string
-	Path      string // below the handler, without query
+	Path      string // from the endpoint on, as in /Users/42, without query
 	Status    int
 	Type      ErrorType
 	Detail    string        // of the error that was answered

@@ -19,38 +19,38 @@ import (
 func Example() {
 	store := memstore.New(scim.CoreTypes(), nil)
 	mapping, err := roles.New(roles.Mapping{Rules: []roles.Rule{{GroupName: "Admins", Role: "admin"}}, Default: "viewer"})
-	check(err)
+	must(err)
 	auth, err := scim.StaticTokens(scim.Token{Secret: "s3cret", Directory: &scim.Directory{
 		Tenant: "acme", ID: "okta", Domains: []string{"acme.example"},
 	}})
-	check(err)
+	must(err)
 	app := scim.ProvisionerFunc(func(_ context.Context, a *scim.Account) (string, error) {
 		fmt.Println(a.Change, a.Email, a.Active, a.RoleNames())
 		return "user-1", nil
 	})
 	handler, err := scim.NewHandler(store, mapping, auth, &scim.Config{Provisioner: app})
-	check(err)
+	must(err)
 	server := httptest.NewServer(scim.Mount("/scim/v2", handler, nil))
 	defer server.Close()
 
-	call(server.URL, "POST", "/Users", `{"userName":"ada@acme.example","active":true}`)
-	call(server.URL, "POST", "/Users", `{"userName":"eve@other.example","active":true}`)
+	send(server.URL, "POST", "/Users", `{"userName":"ada@acme.example","active":true}`)
+	send(server.URL, "POST", "/Users", `{"userName":"eve@other.example","active":true}`)
 	// Output:
 	// created ada@acme.example true [viewer]
 	// 201
 	// 400 userName: the domain "other.example" is not one of the organization's 1 registered domains; register it in the application, or leave this person out of provisioning
 }
 
-// call sends a request as a provider would and prints how it was answered.
-func call(server, method, path, body string) {
+// send sends a request as a provider would and prints how it was answered.
+func send(server, method, path, body string) {
 	r, err := http.NewRequestWithContext(context.Background(), method, server+"/scim/v2"+path, strings.NewReader(body))
-	check(err)
+	must(err)
 	r.Header.Set("Authorization", "Bearer s3cret")
 	res, err := http.DefaultClient.Do(r)
-	check(err)
+	must(err)
 	defer res.Body.Close()
 	answer, err := io.ReadAll(res.Body)
-	check(err)
+	must(err)
 	if res.StatusCode < 400 {
 		fmt.Println(res.StatusCode)
 		return
@@ -59,7 +59,7 @@ func call(server, method, path, body string) {
 	fmt.Println(res.StatusCode, strings.ReplaceAll(strings.TrimSuffix(detail, `"}`), `\"`, `"`))
 }
 
-func check(err error) {
+func must(err error) {
 	if err != nil {
 		panic(err)
 	}
@@ -83,7 +83,7 @@ func ExampleTypes_New() {
 		Set("active", true).
 		Set("emails", []map[string]any{{"value": "ada@acme.example", "primary": true}}).
 		Resource()
-	check(err)
+	must(err)
 	fmt.Println(user.User().GivenName(), user.User().Active())
 	fmt.Println(user.JSON())
 	// Output:
@@ -99,12 +99,12 @@ func ExampleResource_Decode() {
 		Set(enterprise+":department", "Engines").
 		Set(enterprise+":manager", map[string]string{"value": "7"}).
 		Resource()
-	check(err)
+	must(err)
 	var ext struct {
 		Department string
 		Manager    struct{ Value string }
 	}
-	check(user.Decode(enterprise, &ext))
+	must(user.Decode(enterprise, &ext))
 	fmt.Println(ext.Department, ext.Manager.Value)
 	// Output: Engines 7
 }
@@ -116,7 +116,7 @@ func ExampleSelect() {
 	rows := map[string]*scim.Resource{}
 	for _, name := range []string{"ada", "grace", "alan"} {
 		user, err := types.New(key, "User").ID(name).Set("userName", name).Resource()
-		check(err)
+		must(err)
 		rows[name] = user
 	}
 	all := func(yield func(*scim.Resource) bool) {
@@ -146,7 +146,7 @@ func ExampleMount() {
 		return &scim.Caller{Directory: &scim.Directory{Tenant: "acme", ID: "okta"}, Actor: "okta"}, nil
 	})
 	handler, err := scim.NewHandler(memstore.New(scim.CoreTypes(), nil), scim.NoRoles{}, auth, nil)
-	check(err)
+	must(err)
 	app := http.NewServeMux()
 	app.HandleFunc("GET /hello", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") })
 	mounted := scim.Mount("/api/{version}/scim", handler, app)
@@ -168,17 +168,17 @@ func ExampleLedger() {
 	auth, err := scim.StaticTokens(scim.Token{Secret: "s3cret", Directory: &scim.Directory{
 		Tenant: "acme", ID: "okta", Domains: []string{"acme.example"},
 	}})
-	check(err)
+	must(err)
 	mapping, err := roles.New(roles.Mapping{Default: "viewer"})
-	check(err)
+	must(err)
 	handler, err := scim.NewHandler(store, mapping, auth, nil)
-	check(err)
+	must(err)
 	server := httptest.NewServer(scim.Mount("/scim/v2", handler, nil))
 	defer server.Close()
-	call(server.URL, "POST", "/Users", `{"userName":"ada@acme.example"}`)
+	send(server.URL, "POST", "/Users", `{"userName":"ada@acme.example"}`)
 
 	events, err := store.Events(context.Background(), "acme", 0, 100)
-	check(err)
+	must(err)
 	for _, e := range events {
 		fmt.Println(e.Seq, e.Type, e.Data.User().UserName(), e.Roles)
 	}
@@ -192,7 +192,7 @@ func ExampleLedger() {
 func ExampleEngine_Resync() {
 	directory := &scim.Directory{Tenant: "acme", ID: "okta", Domains: []string{"acme.example"}}
 	auth, err := scim.StaticTokens(scim.Token{Secret: "s3cret", Directory: directory})
-	check(err)
+	must(err)
 	var id string
 	app := scim.ProvisionerFunc(func(_ context.Context, a *scim.Account) (string, error) {
 		id = a.ID
@@ -200,12 +200,12 @@ func ExampleEngine_Resync() {
 		return "", nil
 	})
 	handler, err := scim.NewHandler(memstore.New(scim.CoreTypes(), nil), scim.NoRoles{}, auth, &scim.Config{Provisioner: app})
-	check(err)
+	must(err)
 	server := httptest.NewServer(scim.Mount("/scim/v2", handler, nil))
 	defer server.Close()
-	call(server.URL, "POST", "/Users", `{"userName":"ada@acme.example"}`)
+	send(server.URL, "POST", "/Users", `{"userName":"ada@acme.example"}`)
 
-	check(handler.Engine().Resync(context.Background(), directory, id))
+	must(handler.Engine().Resync(context.Background(), directory, id))
 	// Output:
 	// created ada@acme.example
 	// 201

@@ -3,6 +3,7 @@ package scim
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/muster-id/scim/attr"
 	"github.com/muster-id/scim/filter"
@@ -14,11 +15,14 @@ func (w *work) createGroup(ctx context.Context, r *Resource, members []Member) (
 	if err := w.uniqueName(ctx, r); err != nil {
 		return nil, err
 	}
+	if err := w.checkMembers(ctx, members); err != nil {
+		return nil, err
+	}
 	created, err := w.tx.Create(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	w.event(aboutGroups, &Event{Type: GroupCreated, Data: created})
+	w.event(&Event{Type: GroupCreated, Data: created})
 	if err := w.bindGroup(ctx, created, nil); err != nil {
 		return nil, err
 	}
@@ -133,11 +137,13 @@ func (w *work) changeMembers(ctx context.Context, group *Resource, change Member
 	}
 	if len(res.Unknown) > 0 {
 		if w.dir.Policy.UnknownMembers == RejectUnknownMembers {
-			return nil, nil, refuse(http.StatusBadRequest, InvalidValue, "members.value: the directory has no resource ", attr.Quote(res.Unknown[0]),
-				"; provision the member first, RFC 7643 section 4.2")
+			return nil, nil, refuseMember(res.Unknown[0])
 		}
 		const most = 100
-		w.Unknown = res.Unknown[:min(len(res.Unknown), most)]
+		w.Unknown = nil
+		for _, id := range res.Unknown[:min(len(res.Unknown), most)] {
+			w.Unknown = append(w.Unknown, strings.Clone(loggable(id))) // it is a view of the whole body
+		}
 	}
 	affected := make([]subject, 0, len(res.Added)+len(res.Removed))
 	for i, list := range [][]Member{res.Added, res.Removed} {
@@ -146,13 +152,31 @@ func (w *work) changeMembers(ctx context.Context, group *Resource, change Member
 			kind = MembershipRemoved
 		}
 		for _, m := range list {
-			w.event(aboutMembers, &Event{Type: kind, Data: res.Group, Member: m})
+			w.event(&Event{Type: kind, Data: res.Group, Member: m})
 			if m.Type != "Group" {
 				affected = append(affected, subject{id: m.Value, change: Updated})
 			}
 		}
 	}
 	return res.Group, affected, nil
+}
+
+// checkMembers refuses unknown members before anything is written, where no
+// transaction would take it back (rule C10).
+func (w *work) checkMembers(ctx context.Context, members []Member) error {
+	if w.ledger != nil || w.dir.Policy.UnknownMembers != RejectUnknownMembers {
+		return nil
+	}
+	_, unknown, err := plainTx{w.Engine}.known(ctx, w.Directory, members, nil)
+	if err == nil && len(unknown) > 0 {
+		return refuseMember(unknown[0])
+	}
+	return err
+}
+
+func refuseMember(id string) error {
+	return refuse(http.StatusBadRequest, InvalidValue, "members.value: the directory has no resource ", attr.Quote(id),
+		"; provision the member first, RFC 7643 section 4.2")
 }
 
 // updateGroup stores what a PUT or PATCH made of a group and its members, and
@@ -167,6 +191,9 @@ func (w *work) updateGroup(ctx context.Context, before, next *Resource, change M
 		if err := w.uniqueName(ctx, next); err != nil {
 			return nil, err
 		}
+	}
+	if err := w.checkMembers(ctx, change.Add); err != nil {
+		return nil, err
 	}
 	if !change.Empty() {
 		var err error
@@ -185,7 +212,7 @@ func (w *work) updateGroup(ctx context.Context, before, next *Resource, change M
 		if err != nil {
 			return nil, err
 		}
-		w.event(aboutGroups, &Event{Type: GroupUpdated, Data: stored, Previous: before})
+		w.event(&Event{Type: GroupUpdated, Data: stored, Previous: before})
 		after = stored
 		if err := w.bindGroup(ctx, after, before); err != nil {
 			return nil, err
@@ -266,9 +293,9 @@ func (w *work) deleteGroup(ctx context.Context, r *Resource) error {
 	if err := w.tx.Delete(ctx, r.Ref(), r.version); err != nil {
 		return err
 	}
-	w.event(aboutGroups, &Event{Type: GroupDeleted, Data: r})
+	w.event(&Event{Type: GroupDeleted, Data: r})
 	for _, s := range affected {
-		w.event(aboutMembers, &Event{Type: MembershipRemoved, Data: r, Member: Member{Value: s.id, Type: "User"}})
+		w.event(&Event{Type: MembershipRemoved, Data: r, Member: Member{Value: s.id, Type: "User"}})
 	}
 	return w.tell(ctx, affected)
 }

@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/muster-id/scim/attr"
 )
@@ -53,7 +54,10 @@ type exchange struct {
 	q     request
 	route route
 	out   []byte
+	ids   []string
 	body  bytes.Buffer
+
+	limited io.LimitedReader // of the body
 }
 
 var exchanges = sync.Pool{New: func() any { return new(exchange) }}
@@ -68,7 +72,8 @@ func (x *exchange) release() {
 	if x.body.Cap() > keepBuffer {
 		x.body = bytes.Buffer{}
 	}
-	x.Handler, x.w, x.r, x.q, x.route = nil, nil, nil, request{}, route{}
+	clear(x.ids)
+	x.Handler, x.w, x.r, x.q, x.route, x.limited = nil, nil, nil, request{}, route{}, io.LimitedReader{}
 	exchanges.Put(x)
 }
 
@@ -103,10 +108,13 @@ func (x *exchange) serve(ctx context.Context) error {
 	e := x.engine
 	x.q.Time = e.cfg.Now()
 	x.q.ID = newRequestID()
-	x.q.Method, x.q.UserAgent = x.r.Method, x.r.UserAgent()
+	x.q.Method, x.q.UserAgent = loggable(x.r.Method), loggable(header(x.r, "User-Agent"))
 	caller, err := x.auth.Authenticate(x.r)
 	if err != nil {
 		return authenticationError(err)
+	}
+	if caller == nil {
+		caller = new(Caller) // without directory: refused below
 	}
 	if err := e.checkDirectory(caller.Directory); err != nil {
 		return err
@@ -114,16 +122,19 @@ func (x *exchange) serve(ctx context.Context) error {
 	x.q.dir, x.q.Directory, x.q.Actor, x.q.Fired = caller.Directory, caller.Directory.Key(), caller.Actor, caller.Fired
 	x.q.lenience = caller.Directory.lenience()
 	var ok bool
-	if x.route, ok = e.route(x.r); !ok {
-		x.q.Path = x.route.path
-		return refuse(http.StatusNotFound, "", "there is nothing at this path; the endpoints are listed at /ResourceTypes")
-	}
-	x.q.Path = x.route.path
+	x.route, ok = e.route(x.r)
+	x.q.Path = loggable(x.route.path)
 	if caller.Directory.Disabled {
 		return refuse(http.StatusForbidden, "", "provisioning is switched off for this directory; switch it on in the application")
 	}
+	if !ok {
+		return refuse(http.StatusNotFound, "", "there is nothing at this path; the endpoints are listed at /ResourceTypes")
+	}
 	if x.route.kind != resources {
 		return x.discover()
+	}
+	if !isText(x.route.id) {
+		return ErrNotFound
 	}
 	if x.route.id == "" {
 		return x.collection(ctx)
@@ -131,9 +142,28 @@ func (x *exchange) serve(ctx context.Context) error {
 	return x.resource(ctx)
 }
 
+// header returns a header whose name is in canonical form. Several lines of it
+// are one list, RFC 9110 section 5.2.
+func header(r *http.Request, name string) string { return strings.Join(r.Header[name], ",") }
+
+// loggable returns what is kept in the request log of a client's text: all of
+// it in the ordinary case, otherwise something short that any store can keep.
+func loggable(s string) string {
+	const most = 512
+	if len(s) <= most && isText(s) {
+		return s
+	}
+	s = strings.ReplaceAll(strings.ToValidUTF8(s[:min(len(s), most)], "?"), "\x00", "?")
+	return strings.Clone(s) // the rest is not to be kept
+}
+
+// isText reports whether s is what a store can have as text: no resource has an
+// id that is not, and a database would fail over it.
+func isText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
+
 func authenticationError(err error) error {
 	var own *Error
-	if errors.As(err, &own) {
+	if errors.As(err, &own) || errors.Is(err, ErrUnavailable) {
 		return err
 	}
 	return &Error{Status: http.StatusUnauthorized, Detail: "the request has no valid token; send it as Authorization: Bearer", Err: err}
@@ -148,7 +178,6 @@ func (x *exchange) collection(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		v.members = true
 		x.q.Status = http.StatusOK
 		if x.out, err = x.engine.list(ctx, x.out[:0], &x.q, t, &p, v); err != nil {
 			return err
@@ -168,7 +197,6 @@ func (x *exchange) collection(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		v.members = true
 		x.w.Header()["Location"] = []string{string(appendLocation(nil, v.base, t, created.id))}
 		return x.answer(ctx, http.StatusCreated, created, v)
 	}
@@ -179,14 +207,13 @@ func (x *exchange) collection(ctx context.Context) error {
 func (x *exchange) resource(ctx context.Context) error {
 	t, id := x.route.typ, x.route.id
 	e := x.engine
-	match := versionMatch(x.r.Header.Get("If-Match"))
+	match := versionMatch(header(x.r, "If-Match"))
 	switch x.r.Method {
 	case http.MethodGet:
 		_, v, err := x.view(t)
 		if err != nil {
 			return err
 		}
-		v.members = true
 		r, err := e.get(ctx, &x.q, t, id, GetOptions{WithoutMembers: !v.showsMembers(t)})
 		if err != nil {
 			return err
@@ -211,7 +238,6 @@ func (x *exchange) resource(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		v.members = true
 		return x.answer(ctx, http.StatusOK, r, v)
 	case http.MethodPatch:
 		p, v, err := x.view(t)
@@ -223,6 +249,9 @@ func (x *exchange) resource(ctx context.Context) error {
 			return err
 		}
 		asked := len(p.attributes) > 0
+		if !asked && t.IsGroup() { // nobody wants 100,000 members back for a new name
+			v.projection = t.Project(nil, append(p.excluded, t.members.Name))
+		}
 		r, onlyMembers, err := e.modify(ctx, &x.q, t, id, body, match, asked)
 		if err != nil {
 			return err
@@ -232,7 +261,6 @@ func (x *exchange) resource(ctx context.Context) error {
 			x.noContent()
 			return nil
 		}
-		v.members = asked // nobody wants 100,000 members back for a new name
 		return x.answer(ctx, http.StatusOK, r, v)
 	case http.MethodDelete:
 		if err := e.remove(ctx, &x.q, t, id, match); err != nil {
@@ -247,7 +275,7 @@ func (x *exchange) resource(ctx context.Context) error {
 // unchanged reports whether the client has this version already, RFC 7644
 // section 3.14. The groups of a user are not covered by its version (rule E3a).
 func (x *exchange) unchanged(r *Resource, v view) bool {
-	have := x.r.Header.Get("If-None-Match")
+	have := header(x.r, "If-None-Match")
 	return have != "" && !v.includes(r.typ.groups) && versionMatch(have).check(r) == nil
 }
 
@@ -275,18 +303,16 @@ func (x *exchange) base() string {
 	if x.r.TLS == nil {
 		scheme = "http://"
 	}
-	return scheme + x.r.Host + x.route.prefix
+	return scheme + urlText(x.r.Host) + x.route.prefix
 }
 
 // answer sends one resource.
 func (x *exchange) answer(ctx context.Context, status int, r *Resource, v view) error {
 	x.q.Status = status
 	var groups []GroupRef
-	var one [1]*Resource
-	one[0] = r
-	// A user is created without groups.
-	if status != http.StatusCreated {
-		all, err := x.engine.groupsToShow(ctx, &x.q, r.typ, one[:], v)
+	if status != http.StatusCreated { // a user is created without groups
+		x.ids = append(x.ids[:0], r.id)
+		all, err := x.engine.groupsToShow(ctx, &x.q, r.typ, x.ids, v)
 		if err != nil {
 			return err
 		}
@@ -361,9 +387,20 @@ func (x *exchange) done() {
 		e.record(x.r.Context(), q, nil)
 	}
 	if e.cfg.OnRequest != nil {
-		entry := q.RequestLog
-		e.cfg.OnRequest(x.r.Context(), &entry)
+		x.tellHost()
 	}
+}
+
+// tellHost calls OnRequest. The request is answered already, so a panic there
+// must not take the answer back.
+func (x *exchange) tellHost() {
+	defer func() {
+		if p := recover(); p != nil {
+			x.engine.cfg.Logger.ErrorContext(x.r.Context(), "scim: OnRequest panicked", "request", x.q.ID.String(), "panic", p, "stack", string(debug.Stack()))
+		}
+	}()
+	entry := x.q.RequestLog
+	x.engine.cfg.OnRequest(x.r.Context(), &entry)
 }
 
 // readBody reads the request's body, bounded. The body of a group is not kept
@@ -383,9 +420,12 @@ func (x *exchange) readBody(t *ResourceType) ([]byte, error) {
 		return nil, nil
 	}
 	if x.r.ContentLength > 0 {
-		into.Grow(int(x.r.ContentLength) + bytes.MinRead)
+		// What the client announces is believed up to a point: it costs it
+		// nothing to announce more than it sends.
+		into.Grow(int(min(x.r.ContentLength, keepBuffer)) + bytes.MinRead)
 	}
-	n, err := into.ReadFrom(io.LimitReader(x.r.Body, limit+1))
+	x.limited = io.LimitedReader{R: x.r.Body, N: limit + 1}
+	n, err := into.ReadFrom(&x.limited)
 	switch {
 	case err != nil:
 		var tooLarge *http.MaxBytesError

@@ -28,6 +28,11 @@ func parseParameters(raw string) (p parameters, err error) {
 			continue
 		}
 		name, value, _ := strings.Cut(pair, "=")
+		if strings.IndexByte(name, '%') >= 0 { // a filter that is overlooked would select everything
+			if name, err = url.QueryUnescape(name); err != nil {
+				return p, refuse(http.StatusBadRequest, InvalidValue, "the name of a query parameter is not correctly percent-encoded")
+			}
+		}
 		var into *string
 		var has *bool
 		switch name {
@@ -118,7 +123,7 @@ func (e *Engine) query(q *request, t *ResourceType, p *parameters) (*Query, erro
 func pagingNumber(name, s string, least int) (int, error) {
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil {
-		digits := strings.TrimLeft(s, "+-")
+		digits := strings.TrimPrefix(s, "-")
 		if digits == "" || strings.Trim(digits, "0123456789") != "" {
 			return 0, refuse(http.StatusBadRequest, InvalidValue, name, " is a whole number, not ", attr.Quote(s), ", RFC 7644 section 3.4.2.4")
 		}
@@ -146,7 +151,7 @@ func sortAttribute(q *request, t *ResourceType, name string) (*attr.Attribute, e
 	}
 	for at := a; at != nil; at = at.Parent {
 		if at.Returned == attr.Never || at.Mutability == attr.WriteOnly || at.Dropped {
-			return nil, refuse(http.StatusBadRequest, Sensitive, "sortBy: ", a.Path(), " is never returned and cannot be sorted by")
+			return nil, refuse(http.StatusBadRequest, InvalidValue, "sortBy: ", a.Path(), " is never returned and cannot be sorted by")
 		}
 	}
 	if t.members != nil && a.Within(t.members) || t.groups != nil && a.Within(t.groups) {
@@ -168,7 +173,11 @@ func (e *Engine) list(ctx context.Context, b []byte, q *request, t *ResourceType
 	if err != nil {
 		return nil, err
 	}
-	groups, err := e.groupsToShow(ctx, q, t, page.Resources, v)
+	ids := make([]string, len(page.Resources))
+	for i, r := range page.Resources {
+		ids[i] = r.id
+	}
+	groups, err := e.groupsToShow(ctx, q, t, ids, v)
 	if err != nil {
 		return nil, err
 	}
@@ -198,18 +207,14 @@ func appendListHead(b []byte, total, items, start int) []byte {
 	return append(b, `,"Resources":[`...)
 }
 
-// groupsToShow returns the groups of users that are about to be answered.
-func (e *Engine) groupsToShow(ctx context.Context, q *request, t *ResourceType, users []*Resource, v view) ([][]GroupRef, error) {
+// groupsToShow returns the groups of users that are about to be answered, nil
+// where the answer does not have them.
+func (e *Engine) groupsToShow(ctx context.Context, q *request, t *ResourceType, users []string, v view) ([][]GroupRef, error) {
 	if t.groups == nil || len(users) == 0 || !v.includes(t.groups) {
 		return nil, nil
 	}
-	var one [1]string
-	ids := one[:0]
-	for _, r := range users {
-		ids = append(ids, r.id)
-	}
 	if e.members != nil {
-		return e.members.GroupsOf(ctx, q.Directory, ids)
+		return e.members.GroupsOf(ctx, q.Directory, users)
 	}
-	return plainTx{e}.GroupsOf(ctx, q.Directory, ids)
+	return plainTx{e}.GroupsOf(ctx, q.Directory, users)
 }

@@ -68,11 +68,21 @@ func (p plainTx) Members(ctx context.Context, group Ref) iter.Seq2[Member, error
 	}
 }
 
-// ChangeMembers rewrites the group's document.
+// ChangeMembers rewrites the group's document. Where any version will do, a
+// write that lost a race is repeated.
 func (p plainTx) ChangeMembers(ctx context.Context, group Ref, change MemberChange, was Version) (*MemberResult, error) {
 	if p.e.members != nil {
 		return p.e.members.ChangeMembers(ctx, group, change, was)
 	}
+	for i := 1; ; i++ {
+		result, err := p.rewriteMembers(ctx, group, change, was)
+		if was != 0 || i == attempts || !errors.Is(err, ErrVersion) {
+			return result, err
+		}
+	}
+}
+
+func (p plainTx) rewriteMembers(ctx context.Context, group Ref, change MemberChange, was Version) (*MemberResult, error) {
 	r, err := p.e.store.Get(ctx, group, GetOptions{})
 	if err != nil {
 		return nil, err

@@ -16,7 +16,9 @@ import (
 // where nothing changed. It touches the host's own tables only, because it may
 // be called again after a rollback; what a rollback cannot undo belongs into
 // [Committer]. The context has a deadline ([Config.ProvisionTimeout]). It returns the host's own id of the
-// account, "" to keep the one it was given. An error rolls the whole request
+// account, "" to keep the one it was given. Where HostID is empty the host looks
+// for a row of its own by Tenant, Directory and ExternalID, or the email, before it makes one: a
+// create that was rolled back comes again with another ID. An error rolls the whole request
 // back: an [*Error] is answered as it is, any other as a 500 that tells
 // nothing. Provision is called concurrently for different tenants, never for
 // one.
@@ -122,7 +124,8 @@ type RoleMapper interface {
 // A Binder is an optional interface of a [RoleMapper] whose rules name groups
 // by other things than their id. Selectors returns those that match the group
 // as it is now, such as "name:engineers"; each binds once, to the first group that
-// matches (rule C2), and is then found in [GroupRef.Bound].
+// matches (rule C2), and is then found in [GroupRef.Bound]. The list is not
+// changed by the caller and may be shared.
 type Binder interface {
 	Selectors(d *Directory, g GroupRef) []string
 }

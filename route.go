@@ -72,13 +72,13 @@ func (e *Engine) route(r *http.Request) (route, bool) {
 	if !ok {
 		at = 0
 	}
-	rt.path = path[at:end]
+	rt.path = path[max(at-1, 0):end]
 	if e.cfg.BaseURL == "" && ok {
 		before := path[:at]
 		if !raw {
 			before = (&url.URL{Path: before}).EscapedPath()
 		}
-		rt.prefix = mountedAt(r, before)
+		rt.prefix = urlText(mountedAt(r, before))
 	}
 	return rt, ok
 }
@@ -114,3 +114,36 @@ func mountedAt(r *http.Request, before string) string {
 	}
 	return strings.TrimRight(stripped, "/") + strings.TrimRight(before, "/")
 }
+
+// urlText escapes what a client may put into the Host or the path of a request
+// and has no place in a URL or in a JSON string, so that it can stand in both.
+func urlText(s string) string {
+	for i := range len(s) {
+		if !inURL[s[i]] {
+			return escapeURL(s)
+		}
+	}
+	return s
+}
+
+func escapeURL(s string) string {
+	b := make([]byte, 0, len(s)+8)
+	for i := range len(s) {
+		if c := s[i]; inURL[c] {
+			b = append(b, c)
+		} else {
+			b = appendPercent(b, c)
+		}
+	}
+	return string(b)
+}
+
+// inURL are the bytes that RFC 3986 allows in a host or a path: the unreserved
+// ones, delimiters, and the percent sign of what is escaped already.
+var inURL = func() (set [256]bool) {
+	set = plain
+	for _, c := range "!$&'()*+,;=:@/[]%" {
+		set[c] = true
+	}
+	return set
+}()

@@ -134,7 +134,8 @@ type Ledger interface {
 	Do(ctx context.Context, tenant string, fn func(ctx context.Context, tx Tx) error) error
 
 	// Log adds to the request log what needs no transaction: reads, and
-	// refusals without an event.
+	// refusals without an event. The store copies the entry; its slices do not
+	// change any more. A cancelled context is no reason not to log.
 	Log(ctx context.Context, entry *RequestLog) error
 
 	// Events returns events of the tenant with a sequence number greater than
@@ -169,8 +170,8 @@ type Tx interface {
 	PutAccount(ctx context.Context, a *AccountState) error
 
 	// Departed returns the state of a deleted user's account with that
-	// externalId, or, where externalID is "", with that folded email: the
-	// latest, nil if there is none.
+	// externalId, or, where externalID is "", with that email, both in the
+	// form of [FoldEmail]: the latest, nil if there is none.
 	Departed(ctx context.Context, directory Key, externalID, email string) (*AccountState, error)
 
 	// Bindings returns which group each selector of the role mapping is bound
@@ -183,7 +184,8 @@ type Tx interface {
 	// Append adds events: it sets their Seq, and keeps them.
 	Append(ctx context.Context, events ...*Event) error
 
-	// Log adds to the request log.
+	// Log adds to the request log. The store copies the entry; its slices do
+	// not change any more.
 	Log(ctx context.Context, entry *RequestLog) error
 
 	// Deliver notes that Committed is to be called for the accounts, and
@@ -208,7 +210,7 @@ type AccountState struct {
 	Email      string  // the account's email; the user's may differ (rule A4)
 	Active     bool    // the host was told that the person has access
 	Deleted    bool    // the user was deleted
-	Held       string  // why the account has no access although the user is active; "" if it is not held
+	Held       string  // why the account has no access although the user is active; "" if it is not held; kept when the user is deleted
 	Grants     []Grant // in canonical order; includes manual ones
 
 	// RefusedEmail is the change of email that was refused or held back last

@@ -18,7 +18,7 @@ type ResourceType struct {
 	// Attributes that rules read, nil where the type does not have them.
 	userName, active, emails, emailValue, emailType, emailPrimary, groups *attr.Attribute
 	displayName, members, memberValue                                     *attr.Attribute
-	phoneNumbers, phoneValue, photos, photoValue                          *attr.Attribute
+	formatted, givenName, familyName, locale, phone, photo                *attr.Attribute
 }
 
 // IsUser reports whether resources of the type are people: the rules about
@@ -83,8 +83,8 @@ func resolve(t *attr.Type) *ResourceType {
 		rt.userName, rt.active, rt.groups = find("userName"), find("active"), find("groups")
 		rt.emails, rt.emailValue, rt.emailType, rt.emailPrimary = find("emails"), find("emails.value"), find("emails.type"), find("emails.primary")
 		rt.displayName = find("displayName")
-		rt.phoneNumbers, rt.phoneValue = find("phoneNumbers"), find("phoneNumbers.value")
-		rt.photos, rt.photoValue = find("photos"), find("photos.value")
+		rt.formatted, rt.givenName, rt.familyName = find("name.formatted"), find("name.givenName"), find("name.familyName")
+		rt.locale, rt.phone, rt.photo = find("locale"), find("phoneNumbers.value"), find("photos.value")
 	case "Group":
 		rt.displayName, rt.members, rt.memberValue = find("displayName"), find("members"), find("members.value")
 	}

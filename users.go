@@ -12,7 +12,7 @@ import (
 
 // createUser stores a person whom the provider sends for the first time.
 func (w *work) createUser(ctx context.Context, r *Resource) (*Resource, error) {
-	email, from, err := requireEmail(w.dir, r)
+	email, _, err := requireEmail(w.dir, r)
 	if err != nil {
 		return nil, err
 	}
@@ -20,10 +20,10 @@ func (w *work) createUser(ctx context.Context, r *Resource) (*Resource, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := w.uniqueEmail(ctx, r, email, from); err != nil {
+	if err := w.uniqueEmail(ctx, r, email); err != nil {
 		return nil, err
 	}
-	next := &AccountState{User: r.Ref(), Email: email, Held: held}
+	next := &AccountState{User: r.Ref(), ExternalID: r.ExternalID(), Email: email, Held: held}
 	change := Created
 	again, err := w.rejoin(ctx, r, email, next)
 	if err != nil {
@@ -38,18 +38,19 @@ func (w *work) createUser(ctx context.Context, r *Resource) (*Resource, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.event(aboutUsers, &Event{Type: UserCreated, Data: created})
+	w.event(&Event{Type: UserCreated, Data: created})
 	if change == Linked {
-		w.event(aboutUsers, &Event{Type: UserLinked, Data: created, Roles: next.Grants})
+		w.event(&Event{Type: UserLinked, Data: created, Roles: next.Grants})
 	}
 	if next.Held != "" {
-		w.event(aboutUsers, &Event{Type: UserHeld, Data: created, Note: next.Held})
+		w.event(&Event{Type: UserHeld, Data: created, Note: next.Held})
 	}
 	return created, w.tell(ctx, []subject{{id: created.id, user: created, next: next, change: change, fresh: true}})
 }
 
 // rejoin gives a person who was deleted and comes back the same host account
-// (rule B4), with the roles that were given by hand.
+// (rule B4), with the roles that were given by hand and, if it was, held for
+// review. What was kept for that is given up: a host account is one person's.
 func (w *work) rejoin(ctx context.Context, r *Resource, email string, next *AccountState) (bool, error) {
 	var old *AccountState
 	var err error
@@ -59,7 +60,7 @@ func (w *work) rejoin(ctx context.Context, r *Resource, email string, next *Acco
 		}
 	}
 	if old == nil && w.dir.Policy.RejoinByEmail && registered(w.dir, email) {
-		if old, err = w.tx.Departed(ctx, w.Directory, "", foldEmail(email)); err != nil {
+		if old, err = w.tx.Departed(ctx, w.Directory, "", FoldEmail(email)); err != nil {
 			return false, err
 		}
 	}
@@ -72,7 +73,10 @@ func (w *work) rejoin(ctx context.Context, r *Resource, email string, next *Acco
 			next.Grants = append(next.Grants, g)
 		}
 	}
-	return true, nil
+	if old.Held != "" && old.Held != heldForDomain { // the domain is checked anew
+		next.Held = old.Held
+	}
+	return true, w.tx.PutAccount(ctx, &AccountState{User: old.User, Deleted: true})
 }
 
 // resolve asks the host whether it knows the person (rule A7).
@@ -112,7 +116,7 @@ func (w *work) resolve(ctx context.Context, r *Resource, next *AccountState) (Ch
 // uniqueEmail refuses an email that is another user's of the directory (rule
 // A7). It asks as a provider would, with a filter: what is refused as existing
 // can be found.
-func (w *work) uniqueEmail(ctx context.Context, r *Resource, email string, from *attr.Attribute) error {
+func (w *work) uniqueEmail(ctx context.Context, r *Resource, email string) error {
 	t := r.typ
 	for _, a := range []*attr.Attribute{t.emailValue, t.userName} {
 		if a == nil {
@@ -128,18 +132,11 @@ func (w *work) uniqueEmail(ctx context.Context, r *Resource, email string, from 
 				continue
 			}
 			if theirs, _ := emailOf(other, w.dir.Policy.EmailSource); sameEmail(theirs, email) {
-				return &UniquenessError{Attribute: cmp.Or(pathIf(a != from, a), from.Path())}
+				return &UniquenessError{Attribute: a.Path()}
 			}
 		}
 	}
 	return nil
-}
-
-func pathIf(ok bool, a *attr.Attribute) string {
-	if ok {
-		return a.Path()
-	}
-	return ""
 }
 
 // updateUser stores what a PUT or PATCH made of a person.
@@ -155,20 +152,22 @@ func (w *work) updateUser(ctx context.Context, before, next *Resource, was Versi
 		return nil, err
 	}
 	account := states[0]
-	email, err := changeEmail(w.dir, before, next, account)
-	if err != nil {
-		return nil, err
-	}
-	state := &AccountState{User: before.Ref()}
+	email := emailChangeOf(w.dir, before, next)
+	state := &AccountState{User: before.Ref(), Email: email.was}
 	if account != nil {
 		*state = *account
 	}
-	if !sameEmail(state.Email, email.email) {
-		state.ApprovedEmail = ""
-	}
-	state.Email, state.RefusedEmail = email.email, email.refused
-	if err := w.recheck(ctx, before, next, state); err != nil {
+	had := state.Email
+	if err := keepEmail(w.dir, email, before, next, state); err != nil {
 		return nil, err
+	}
+	if err := w.recheck(email, before, next, state); err != nil {
+		return nil, err
+	}
+	if next.User().Active() && (email.changed() || !sameEmail(had, state.Email)) {
+		if err := w.uniqueEmail(ctx, next, email.is); err != nil {
+			return nil, err
+		}
 	}
 	after, err := w.tx.Replace(ctx, next, was)
 	if err != nil {
@@ -181,40 +180,30 @@ func (w *work) updateUser(ctx context.Context, before, next *Resource, was Versi
 	case !wasActive && isActive:
 		change, kind = Reactivated, UserReactivated
 	}
-	w.event(aboutUsers, &Event{Type: kind, Data: after, Previous: before})
+	w.event(&Event{Type: kind, Data: after, Previous: before})
 	w.holdEvents(account, state, after)
 	return after, w.tell(ctx, []subject{{id: after.id, user: after, was: account, next: state, change: change}})
 }
 
 // recheck applies the rules of creation again where a change touches them: on
-// reactivation, and when email or userName become others (rules A6, A7, B3).
-func (w *work) recheck(ctx context.Context, before, next *Resource, state *AccountState) error {
-	user, old := next.User(), before.User()
-	if !user.Active() {
+// reactivation, and when email or userName become others (rules A2, A6, B3).
+func (w *work) recheck(email emailChange, before, next *Resource, state *AccountState) error {
+	if !next.User().Active() {
 		return nil // a leaver always leaves
 	}
-	t := next.typ
-	is, from := emailOf(next, w.dir.Policy.EmailSource)
-	had, _ := emailOf(before, w.dir.Policy.EmailSource)
-	moved := !sameEmail(is, had)
-	renamed := next.Doc().Get(t.userName).Text() != before.Doc().Get(t.userName).Text()
-	if !moved && !renamed && old.Active() {
+	renamed := next.User().UserName() != before.User().UserName()
+	if !email.changed() && !renamed && before.User().Active() {
 		return nil
 	}
-	if is == "" {
-		if _, _, err := requireEmail(w.dir, next); err != nil {
-			return err
-		}
+	if _, _, err := requireEmail(w.dir, next); err != nil {
+		return err
 	}
 	held, err := checkDomain(w.dir, next)
 	if err != nil {
 		return err
 	}
-	if held != "" || state.Held == heldForDomain {
+	if state.Held == "" || state.Held == heldForDomain { // another reason stands
 		state.Held = held
-	}
-	if moved {
-		return w.uniqueEmail(ctx, next, is, from)
 	}
 	return nil
 }
@@ -226,9 +215,9 @@ func (w *work) holdEvents(was, is *AccountState, r *Resource) {
 	}
 	switch {
 	case before == "" && is.Held != "":
-		w.event(aboutUsers, &Event{Type: UserHeld, Data: r, Note: is.Held})
+		w.event(&Event{Type: UserHeld, Data: r, Note: is.Held})
 	case before != "" && is.Held == "":
-		w.event(aboutUsers, &Event{Type: UserReleased, Data: r, Note: before})
+		w.event(&Event{Type: UserReleased, Data: r, Note: before})
 	}
 }
 
@@ -246,20 +235,20 @@ func (w *work) deleteUser(ctx context.Context, r *Resource) error {
 	if err := w.tx.Delete(ctx, r.Ref(), r.version); err != nil {
 		return err
 	}
-	w.event(aboutUsers, &Event{Type: UserDeleted, Data: r})
+	w.event(&Event{Type: UserDeleted, Data: r})
 	for _, g := range groups[0] {
 		group, err := w.tx.Get(ctx, Ref{w.Directory, "Group", g.ID}, GetOptions{WithoutMembers: true})
 		if err != nil {
 			return fmt.Errorf("scim: the group of a deleted user: %w", err)
 		}
-		w.event(aboutMembers, &Event{Type: MembershipRemoved, Data: group, Member: Member{Value: r.id, Type: "User"}})
+		w.event(&Event{Type: MembershipRemoved, Data: group, Member: Member{Value: r.id, Type: "User"}})
 	}
 	next := AccountState{User: r.Ref(), ExternalID: r.ExternalID()}
 	next.Email, _ = emailOf(r, w.dir.Policy.EmailSource)
 	if states[0] != nil {
 		next = *states[0]
 	}
-	next.Active, next.Deleted, next.Held = false, true, ""
+	next.Active, next.Deleted = false, true
 	next.Grants = nil
 	if states[0] != nil {
 		for _, g := range states[0].Grants {

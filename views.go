@@ -10,19 +10,19 @@ type User struct{ r *Resource }
 func (r *Resource) User() User { return User{r} }
 
 // UserName returns the name by which the provider identifies the user.
-func (u User) UserName() string { return u.text("userName") }
+func (u User) UserName() string { return u.r.text(u.r.typ.userName) }
 
 // DisplayName returns the name to show.
-func (u User) DisplayName() string { return u.text("displayName") }
+func (u User) DisplayName() string { return u.r.text(u.r.typ.displayName) }
 
 // GivenName returns name.givenName.
-func (u User) GivenName() string { return u.text("name.givenName") }
+func (u User) GivenName() string { return u.r.text(u.r.typ.givenName) }
 
 // FamilyName returns name.familyName.
-func (u User) FamilyName() string { return u.text("name.familyName") }
+func (u User) FamilyName() string { return u.r.text(u.r.typ.familyName) }
 
 // FormattedName returns name.formatted.
-func (u User) FormattedName() string { return u.text("name.formatted") }
+func (u User) FormattedName() string { return u.r.text(u.r.typ.formatted) }
 
 // Active reports whether the provider lets the user in. A user without the
 // attribute is active.
@@ -58,9 +58,13 @@ func (u User) Emails() []Email {
 	return all
 }
 
-func (u User) text(path string) string {
-	s, _ := u.r.Text(path)
-	return s
+// text returns the value of an attribute that a rule reads, the first one where
+// there are several; "" where the type does not have it.
+func (r *Resource) text(a *attr.Attribute) string {
+	if a == nil {
+		return ""
+	}
+	return r.Doc().At(a).Text()
 }
 
 // A Group is a typed view of a resource of type Group, RFC 7643 section 4.2.

@@ -18,7 +18,8 @@ type Limits struct {
 // resolved against the schema, every value becomes what its attribute's type
 // says. What a client cannot set (read-only attributes, RFC 7644 section 3.3)
 // is left out; null and empty arrays are no values (RFC 7643 section 2.5).
-// Strings may be views of body. The error is an [*Error].
+// Strings may be views of body, which must not change before the document is
+// frozen. The error is an [*Error].
 func (d *Doc) Decode(body []byte, l Lenience, limits Limits) error {
 	d.reader.Reset(body, limits.Depth)
 	d.schemasSent = d.schemasSent[:0]

@@ -11,7 +11,8 @@ import (
 // Stored is a document at rest: its canonical JSON and, beside it, a table of
 // where in it each value stands. The table has no pointers, so the garbage
 // collector has nothing to follow; a GET is a copy, a lookup stops early, and
-// equal documents are equal bytes. A Stored is immutable.
+// documents are equal bytes if they are equal in the order of their values too.
+// A Stored is immutable.
 type Stored struct {
 	typ    *Type
 	json   string

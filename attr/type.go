@@ -32,8 +32,10 @@ type Type struct {
 	hidden []bool       // by index: returned "never" or "request"
 }
 
-// NewType resolves the schemas of a resource type. Attribute names are unique
-// without case within their schema; a type has at most 65,000 attributes.
+// NewType resolves the schemas of a resource type. Schemas are identified by
+// URNs, attribute names are unique without case within their schema, and a type
+// has at most 65,000 attributes. What core lists of the common attributes (RFC
+// 7643 section 3.1) is passed over.
 func NewType(name, endpoint, description string, core schema.Schema, extensions ...Extension) (*Type, error) {
 	t := &Type{Name: name, Endpoint: endpoint, Description: description, Schema: core, Extensions: extensions}
 	if name == "" {

@@ -143,7 +143,7 @@ func (p *population) slowWrites(pause *atomic.Int64) (disturbance, error) {
 		c.message(http.MethodPatch, p.userPath(k), "", patchActive(false)),
 		c.message(http.MethodPatch, p.userPath(k), "", patchActive(true)),
 	}
-	want := expectation{status: http.StatusOK, emptyToo: true, least: wholeUser, most: 2 * wholeUser}
+	want := expectation{status: http.StatusOK, emptyToo: true, least: wholeUser, most: 3 * wholeUser}
 	active := 1
 	return disturbance{
 		name:  "slow Provisioner",

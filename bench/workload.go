@@ -220,7 +220,7 @@ func (p *population) getCall(hot bool) call {
 	for i, k := range walk {
 		messages[i] = p.client.message(http.MethodGet, p.userPath(k), "", nil)
 	}
-	want := expectation{status: http.StatusOK, least: wholeUser, most: 2 * wholeUser}
+	want := expectation{status: http.StatusOK, least: wholeUser, most: 3 * wholeUser}
 	return call{name: callGet, do: cycle(len(messages), func(i int) error {
 		return p.client.expect(&messages[i], &want)
 	})}
@@ -232,7 +232,7 @@ func (p *population) hitCall(hot bool) call {
 	for i, k := range walk {
 		messages[i] = p.client.message(http.MethodGet, "/Users", filterQuery(`userName eq "`+userName(k*p.step)+`"`), nil)
 	}
-	want := expectation{status: http.StatusOK, least: wholeUser, most: 2 * wholeUser}
+	want := expectation{status: http.StatusOK, least: wholeUser, most: 3 * wholeUser}
 	return call{name: callHit, do: cycle(len(messages), func(i int) error {
 		return p.client.expect(&messages[i], &want)
 	})}
@@ -252,7 +252,7 @@ func (p *population) missCall() call {
 
 func (p *population) listCall(name, query string, length int) call {
 	m := p.client.message(http.MethodGet, "/Users", query, nil)
-	want := expectation{status: http.StatusOK, least: length * wholeUser, most: length * 2 * wholeUser}
+	want := expectation{status: http.StatusOK, least: length * wholeUser, most: length * 3 * wholeUser}
 	return call{name: name, do: func() error { return p.client.expect(&m, &want) }}
 }
 
@@ -266,7 +266,7 @@ func (p *population) patchCall(hot bool) call {
 			messages = append(messages, p.client.message(http.MethodPatch, p.userPath(k), "", patchActive(active)))
 		}
 	}
-	want := expectation{status: http.StatusOK, emptyToo: true, least: wholeUser, most: 2 * wholeUser}
+	want := expectation{status: http.StatusOK, emptyToo: true, least: wholeUser, most: 3 * wholeUser}
 	return call{name: callPatch, do: cycle(len(messages), func(i int) error {
 		return p.client.expect(&messages[i], &want)
 	})}
@@ -288,7 +288,7 @@ func (p *population) putCall(name string, hot bool) call {
 			messages = append(messages, p.client.message(http.MethodPut, p.userPath(k), "", body))
 		}
 	}
-	want := expectation{status: http.StatusOK, least: wholeUser, most: 2 * wholeUser}
+	want := expectation{status: http.StatusOK, least: wholeUser, most: 3 * wholeUser}
 	return call{name: name, do: cycle(len(messages), func(i int) error {
 		return p.client.expect(&messages[i], &want)
 	})}
@@ -308,7 +308,7 @@ func (p *population) postCall() call {
 	refill()
 
 	m := p.client.message(http.MethodPost, "/Users", "", nil)
-	want := expectation{status: http.StatusCreated, least: wholeUser, most: 2 * wholeUser}
+	want := expectation{status: http.StatusCreated, least: wholeUser, most: 3 * wholeUser}
 	locations := make([]string, 0, batch)
 	return call{
 		name: callPost, batch: batch,
@@ -438,7 +438,7 @@ func (p *population) verifyWrites() error {
 		{http.MethodPut, appendUser(nil, k*p.step, titleFirst), titleFirst, true},
 	} {
 		m := p.client.message(write.method, p.userPath(k), "", write.body)
-		want := expectation{status: http.StatusOK, emptyToo: true, least: wholeUser, most: 2 * wholeUser}
+		want := expectation{status: http.StatusOK, emptyToo: true, least: wholeUser, most: 3 * wholeUser}
 		if err := p.client.expect(&m, &want); err != nil {
 			return err
 		}

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	scim "github.com/muster-id/scim"
-	"github.com/muster-id/scim/attr"
 )
 
 // An account is a [scim.AccountState] at rest, without the user that it is of:
@@ -111,13 +110,18 @@ func (a *accounts) intern(grants []scim.Grant) []scim.Grant {
 	return own
 }
 
-// set sets a value of a map, to be undone.
-func set[V any](a *accounts, m *map[string]V, key string, value V) {
+// set sets a value of a map, to be undone; a value that is not wanted is taken
+// out.
+func set[V any](a *accounts, m *map[string]V, key string, value V, wanted bool) {
 	if *m == nil {
 		*m = make(map[string]V)
 	}
 	was, had := (*m)[key]
-	(*m)[key] = value
+	if wanted {
+		(*m)[key] = value
+	} else {
+		delete(*m, key)
+	}
 	a.undo = append(a.undo, func() {
 		if had {
 			(*m)[key] = was
@@ -139,27 +143,28 @@ func (a *accounts) setRow(r *row, p *account) {
 func (a *accounts) setDetached(id string, p *account) {
 	if was := a.detached[id]; was != nil && was.deleted {
 		a.unlist(&a.byExternalID, was.externalID(), id)
-		a.unlist(&a.byEmail, attr.Fold(was.email()), id)
+		a.unlist(&a.byEmail, scim.FoldEmail(was.email()), id)
 	} else if was == nil && p == nil {
 		return
 	}
 	id = strings.Clone(id)
-	set(a, &a.detached, id, p)
+	set(a, &a.detached, id, p, p != nil)
 	if p != nil && p.deleted {
 		a.list(&a.byExternalID, p.externalID(), departed{id, p})
-		a.list(&a.byEmail, attr.Fold(p.email()), departed{id, p})
+		a.list(&a.byEmail, scim.FoldEmail(p.email()), departed{id, p})
 	}
 }
 
 func (a *accounts) list(m *map[string][]departed, key string, d departed) {
 	if key != "" {
-		set(a, m, key, append(slices.Clip((*m)[key]), d))
+		set(a, m, key, append(slices.Clip((*m)[key]), d), true)
 	}
 }
 
 func (a *accounts) unlist(m *map[string][]departed, key, id string) {
 	if key != "" {
-		set(a, m, key, slices.DeleteFunc(slices.Clone((*m)[key]), func(d departed) bool { return d.id == id }))
+		others := slices.DeleteFunc(slices.Clone((*m)[key]), func(d departed) bool { return d.id == id })
+		set(a, m, key, others, len(others) > 0)
 	}
 }
 
@@ -168,6 +173,15 @@ func (a *accounts) detach(r *row, id string) {
 	if p := r.account; p != nil {
 		a.setRow(r, nil)
 		a.setDetached(id, p)
+	}
+}
+
+// attach gives the user in a row, who is new, the account that was put for the
+// id before.
+func (a *accounts) attach(r *row, id string) {
+	if p := a.detached[id]; p != nil {
+		a.setRow(r, p)
+		a.setDetached(id, nil)
 	}
 }
 
@@ -185,9 +199,7 @@ func (v view) account(id string) *account {
 		return nil
 	}
 	if slot, e := v.find(v.store.kindNamed(userType), id); e != nil {
-		if p := v.row(slot).account; p != nil {
-			return p
-		}
+		return v.row(slot).account
 	}
 	return v.accounts.detached[id]
 }
@@ -215,13 +227,11 @@ func (x *tx) PutAccount(_ context.Context, a *scim.AccountState) error {
 		return err
 	}
 	p := v.pack(a)
-	slot, e := v.find(v.store.kindNamed(userType), a.User.ID)
-	if e == nil {
+	if slot, e := v.find(v.store.kindNamed(userType), a.User.ID); e != nil {
+		v.accounts.setRow(v.row(slot), p)
+	} else {
 		v.accounts.setDetached(a.User.ID, p)
-		return nil
 	}
-	v.accounts.setRow(v.row(slot), p)
-	v.accounts.setDetached(a.User.ID, nil)
 	return nil
 }
 
@@ -233,7 +243,7 @@ func (x *tx) Departed(_ context.Context, key scim.Key, externalID, email string)
 	}
 	list := v.accounts.byExternalID[externalID]
 	if externalID == "" {
-		list = v.accounts.byEmail[attr.Fold(email)]
+		list = v.accounts.byEmail[scim.FoldEmail(email)]
 	}
 	if len(list) == 0 {
 		return nil, nil
@@ -258,8 +268,8 @@ func (b *bindings) of(group string) []string {
 
 // bindings returns the bindings; nil has none.
 func (v view) bindings() *bindings {
-	if v.within && v.nextBound != nil {
-		return v.nextBound
+	if v.within {
+		return v.pendingBindings()
 	}
 	return v.bound.Load()
 }
@@ -288,7 +298,11 @@ func (x *tx) Bind(_ context.Context, key scim.Key, group scim.Binding, selectors
 		maps.Copy(next.selectors, b.selectors)
 	}
 	group = scim.Binding{GroupID: strings.Clone(group.GroupID), ExternalID: strings.Clone(group.ExternalID)}
+	affected := []string{group.GroupID}
 	for _, selector := range selectors {
+		if was, ok := next.selectors[selector]; ok {
+			affected = append(affected, was.GroupID)
+		}
 		next.selectors[strings.Clone(selector)] = group
 	}
 	for selector, g := range next.selectors {
@@ -298,5 +312,11 @@ func (x *tx) Bind(_ context.Context, key scim.Key, group scim.Binding, selectors
 		slices.Sort(of)
 	}
 	v.nextBound = next
+	k := v.store.kindNamed(groupType)
+	for _, id := range affected {
+		if slot, e := v.find(k, id); e != nil {
+			v.rebind(slot, k)
+		}
+	}
 	return nil
 }

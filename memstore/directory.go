@@ -51,6 +51,7 @@ type entry struct {
 	res     *scim.Resource // nil only in deleted
 	groups  []uint32       // slots of the groups that have the resource as a member, sorted
 	members *memberSet     // of a group
+	ref     *scim.GroupRef // of a group: what is said of it where its members are read
 	commit  uint64         // that published the entry
 }
 
@@ -157,7 +158,41 @@ func (d *directory) write(slot uint32, res *scim.Resource) {
 		return
 	}
 	next.res, next.commit = res, d.commits+1
+	if k.typ.IsGroup() {
+		next.ref = d.refOf(k, res)
+	}
 	r.next = &next
+}
+
+// unbound is what a group that no selector is bound to has claimed. It is not
+// nil, which would say that the store is no Ledger.
+var unbound = []string{}
+
+// refOf makes what is said of a group, once for all who are in it.
+func (d *directory) refOf(k *kind, group *scim.Resource) *scim.GroupRef {
+	ref := &scim.GroupRef{ID: group.ID(), ExternalID: group.ExternalID(), Bound: unbound}
+	if k.displayName != nil {
+		ref.DisplayName = group.Doc().Get(k.displayName).Text()
+	}
+	if selectors := d.pendingBindings().of(ref.ID); selectors != nil {
+		ref.Bound = selectors
+	}
+	return ref
+}
+
+// rebind brings what is said of a group into line with the bindings.
+func (d *directory) rebind(group uint32, k *kind) {
+	e := d.touch(group)
+	e.ref = d.refOf(k, e.res)
+}
+
+// pendingBindings returns the bindings as the running transaction sees them;
+// nil has none.
+func (d *directory) pendingBindings() *bindings {
+	if d.nextBound != nil {
+		return d.nextBound
+	}
+	return d.bound.Load()
 }
 
 // regroup gives a group another set of members.

@@ -121,12 +121,13 @@ func (s *Store) known(ctx context.Context, name string) (*tenant, *tx, error) {
 // requests is the latest of a directory's request log.
 type requests struct {
 	mu sync.Mutex
-	ring[*scim.RequestLog]
+	ring[scim.RequestLog]
 }
 
+// add copies the entry.
 func (r *requests) add(entry *scim.RequestLog) {
 	r.mu.Lock()
-	r.ring.add(entry)
+	r.ring.add(*entry)
 	r.mu.Unlock()
 }
 
@@ -140,7 +141,8 @@ func (r *requests) newest(limit int) []*scim.RequestLog {
 	}
 	all := make([]*scim.RequestLog, n)
 	for i := range all {
-		all[i] = r.at(r.added - 1 - uint64(i))
+		entry := r.at(r.added - 1 - uint64(i))
+		all[i] = &entry
 	}
 	return all
 }
@@ -159,7 +161,10 @@ func (x *tx) Log(_ context.Context, entry *scim.RequestLog) error {
 	if err := x.open(entry.Directory.Tenant); err != nil {
 		return err
 	}
-	x.requests = append(x.requests, entry)
+	if x.requests == nil {
+		x.requests = x.usual[:0]
+	}
+	x.requests = append(x.requests, *entry)
 	return nil
 }
 
@@ -173,7 +178,7 @@ func (s *Store) Requests(ctx context.Context, key scim.Key, limit int) ([]*scim.
 	if x := s.running(ctx); x != nil {
 		for _, entry := range slices.Backward(x.requests) {
 			if entry.Directory == key && len(all) < limit {
-				all = append(all, entry)
+				all = append(all, &entry)
 			}
 		}
 	}

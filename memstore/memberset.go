@@ -44,7 +44,7 @@ func (s *memberSet) has(slot uint32) bool {
 		_, ok := slices.BinarySearch(s.small, slot)
 		return ok
 	}
-	return s.page(slot/pageBits).has(slot)
+	return s.page(slot / pageBits).has(slot)
 }
 
 func (p *page) has(slot uint32) bool {
@@ -95,7 +95,17 @@ func difference(old, now *memberSet, f func(slot uint32, added bool)) {
 	if old == now {
 		return
 	}
-	if old.len() == 0 || now.len() == 0 || old.pages == nil || now.pages == nil {
+	if old == nil {
+		old = new(memberSet)
+	}
+	if now == nil {
+		now = new(memberSet)
+	}
+	switch {
+	case old.pages == nil && now.pages == nil:
+		merge(old.small, now.small, f)
+		return
+	case old.pages == nil || now.pages == nil:
 		for slot := range old.all() {
 			if !now.has(slot) {
 				f(slot, false)
@@ -126,6 +136,28 @@ func difference(old, now *memberSet, f func(slot uint32, added bool)) {
 				f(slotOf(i, w, bit), q[w]&bit != 0)
 			}
 		}
+	}
+}
+
+// merge is [difference] for two sorted slices.
+func merge(old, now []uint32, f func(slot uint32, added bool)) {
+	for len(old) > 0 && len(now) > 0 {
+		switch {
+		case old[0] == now[0]:
+			old, now = old[1:], now[1:]
+		case old[0] < now[0]:
+			f(old[0], false)
+			old = old[1:]
+		default:
+			f(now[0], true)
+			now = now[1:]
+		}
+	}
+	for _, slot := range old {
+		f(slot, false)
+	}
+	for _, slot := range now {
+		f(slot, true)
 	}
 }
 

@@ -173,34 +173,18 @@ func (v view) groupsOf(slot uint32, e *entry) []uint32 {
 	return groups
 }
 
-// unbound is what a group that no selector is bound to has claimed. It is not
-// nil, which would say that the store is no Ledger.
-var unbound = []string{}
-
-// groupRefs names the groups that a resource is in, in order of id.
-func (v view) groupRefs(slot uint32, e *entry) []scim.GroupRef {
-	groups := v.groupsOf(slot, e)
-	if len(groups) == 0 {
-		return nil
+// groupRefs appends the groups that a resource is in, in order of id.
+func (v view) groupRefs(refs []scim.GroupRef, slot uint32, e *entry) []scim.GroupRef {
+	start := len(refs)
+	for _, group := range v.groupsOf(slot, e) {
+		if g := v.present(v.row(group), e); g != nil {
+			refs = append(refs, *g.ref)
+		}
 	}
-	bound := v.bindings()
-	refs := make([]scim.GroupRef, 0, len(groups))
-	for _, group := range groups {
-		g := v.present(v.row(group), e)
-		if g == nil {
-			continue
-		}
-		k := v.store.kindOf(g.res.Type())
-		ref := scim.GroupRef{ID: g.res.ID(), ExternalID: g.res.ExternalID(), Bound: unbound}
-		if k.displayName != nil {
-			ref.DisplayName = g.res.Doc().Get(k.displayName).Text()
-		}
-		if selectors := bound.of(ref.ID); selectors != nil {
-			ref.Bound = selectors
-		}
-		refs = append(refs, ref)
+	byID := func(a, b scim.GroupRef) int { return cmp.Compare(a.ID, b.ID) }
+	if own := refs[start:]; !slices.IsSortedFunc(own, byID) {
+		slices.SortFunc(own, byID)
 	}
-	slices.SortFunc(refs, func(a, b scim.GroupRef) int { return cmp.Compare(a.ID, b.ID) })
 	return refs
 }
 
@@ -215,9 +199,13 @@ func (s *Store) GroupsOf(ctx context.Context, key scim.Key, users []string) ([][
 
 func (v view) groupsOfEach(users []string) [][]scim.GroupRef {
 	all := make([][]scim.GroupRef, len(users))
+	const usual = 4 // groups of a user
+	refs := make([]scim.GroupRef, 0, min(usual*len(users), 1024))
 	for i, id := range users {
 		if slot, e := v.findAny(id, userType); e != nil {
-			all[i] = v.groupRefs(slot, e)
+			start := len(refs)
+			refs = v.groupRefs(refs, slot, e)
+			all[i] = refs[start:len(refs):len(refs)]
 		}
 	}
 	return all

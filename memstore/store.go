@@ -150,10 +150,12 @@ func newKind(t *scim.ResourceType, number int) *kind {
 		k.indexed = append(k.indexed, i)
 	}
 	index("id", true)
-	index("externalId", true)
 	if t.IsUser() {
 		k.userName, k.groupValue = find("userName"), find("groups.value")
 		index("userName", true)
+	}
+	index("externalId", true)
+	if t.IsUser() {
 		index("emails.value", false)
 	}
 	if t.IsGroup() {

@@ -19,7 +19,8 @@ type tx struct {
 
 	directories []*directory // that it may have changed
 	events      []*scim.Event
-	requests    []*scim.RequestLog
+	requests    []scim.RequestLog
+	usual       [1]scim.RequestLog // where requests begins
 	deliveries  []scim.Delivery
 	delivered   []scim.Delivery
 }
@@ -101,7 +102,8 @@ func (x *tx) commit() {
 	if len(x.delivered) > 0 {
 		x.tenant.outbox.remove(x.delivered)
 	}
-	for _, entry := range x.requests {
+	for i := range x.requests {
+		entry := &x.requests[i]
 		x.store.directory(entry.Directory).requests.add(entry)
 	}
 }
@@ -174,7 +176,9 @@ func (x *tx) Replace(_ context.Context, r *scim.Resource, was scim.Version) (*sc
 }
 
 // Delete implements [scim.Store].
-func (x *tx) Delete(_ context.Context, ref scim.Ref, was scim.Version) error { return x.delete(ref, was) }
+func (x *tx) Delete(_ context.Context, ref scim.Ref, was scim.Version) error {
+	return x.delete(ref, was)
+}
 
 // Members implements [scim.MemberStore].
 func (x *tx) Members(_ context.Context, group scim.Ref) iter.Seq2[scim.Member, error] {

@@ -35,7 +35,11 @@ func (x *tx) create(r *scim.Resource) (*scim.Resource, error) {
 	}
 	now := x.store.now()
 	r = r.WithMeta(scim.Meta{Created: now, LastModified: now, Version: 1})
-	v.write(v.take(k), r)
+	slot := v.take(k)
+	v.write(slot, r)
+	if k.typ.Name == userType {
+		v.accounts.attach(v.row(slot), r.ID())
+	}
 	return r, nil
 }
 

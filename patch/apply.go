@@ -2,6 +2,7 @@ package patch
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/muster-id/scim/attr"
 	"github.com/muster-id/scim/filter"
@@ -182,7 +183,8 @@ func (w *writer) schemas() error {
 		return w.required(w.holder)
 	}
 	for c := n.First(); c != nil; c = c.Next() {
-		if own, _ := w.typ.Lookup(c.Text(), attr.Strict); !(own != nil && own.Extension) && c.Text() != w.typ.Schema.ID {
+		extension, _ := w.typ.Lookup(c.Text(), attr.Strict)
+		if !strings.EqualFold(c.Text(), w.typ.Schema.ID) && (extension == nil || !extension.Extension) {
 			return w.fail(attr.InvalidValue, attr.Quote(c.Text()), " is not a schema of ", w.typ.Name)
 		}
 	}

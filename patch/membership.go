@@ -42,7 +42,7 @@ func (p *parser) membership(o *operation) error {
 	case o.filter != nil:
 		// Merged into the values that match, where it can change nothing.
 		for _, m := range values {
-			if m.Value != id || !exact {
+			if m.Value != id {
 				return o.fail(attr.Mutable, "the id of a member is immutable; remove the one and add the other")
 			}
 		}

@@ -210,6 +210,9 @@ func (p *parser) operation(r *wire.Reader) error {
 			case r.Kind() == 'n':
 				err = r.Skip()
 			default:
+				if err := r.Skip(); err != nil {
+					return syntax(err) // it is broken off, rather than something else
+				}
 				return p.fail(attr.InvalidPath, "path must be a string")
 			}
 		case strings.EqualFold(key, "value"):
@@ -387,7 +390,7 @@ func (p *parser) key(extension *attr.Attribute, name string) (filter.Path, error
 	if extension != nil {
 		path = extension.Name + ":" + name
 	}
-	plain := strings.IndexAny(name, ".:[") < 0
+	plain := !strings.ContainsAny(name, ".:[")
 	if !plain && !p.lenience.Has(attr.DottedKeys) || plain && extension != nil {
 		return filter.Path{}, filter.ErrUnknown
 	}

@@ -18,8 +18,6 @@ import (
 	"github.com/muster-id/scim/patch"
 )
 
-const enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
-
 // resourceTypes are the types of the vectors, by name.
 var resourceTypes = func() map[string]*attr.Type {
 	data, err := os.ReadFile("../testdata/patch/schemas.json")

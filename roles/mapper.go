@@ -26,7 +26,8 @@ type Mapper struct {
 
 type rule struct {
 	selector, role string
-	next           int // another rule with the same selector, which only Union has
+	alone          []string // the selector as a list; callers must not change it
+	next           int      // another rule with the same selector, which only Union has
 }
 
 var (
@@ -57,7 +58,7 @@ func New(m Mapping) (*Mapper, error) {
 	}
 	for i, r := range m.Rules {
 		index, key := mapper.index(r.Selector())
-		mapper.rules[i+1] = rule{r.Selector(), r.Role, index[key]}
+		mapper.rules[i+1] = rule{r.Selector(), r.Role, []string{r.Selector()}, index[key]}
 		index[key] = i + 1
 	}
 	return mapper, nil
@@ -211,8 +212,12 @@ func (m *Mapper) Selectors(_ *scim.Directory, g scim.GroupRef) []string {
 	}
 	var selectors []string
 	for _, rank := range [...]int{m.byID[g.ID], m.externalID(g.ExternalID), m.name(g.DisplayName)} {
-		if rank != 0 {
-			selectors = append(selectors, m.rules[rank].selector)
+		switch {
+		case rank == 0:
+		case selectors == nil: // nearly always the only one, and prepared
+			selectors = m.rules[rank].alone
+		default:
+			selectors = append(slices.Clip(selectors), m.rules[rank].selector)
 		}
 	}
 	return selectors

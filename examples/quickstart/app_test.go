@@ -1,0 +1,98 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/muster-id/scim"
+)
+
+func account(id string) *scim.Account {
+	return &scim.Account{
+		Tenant: "acme", ID: id, ExternalID: "ext-1", Email: "ada@example.com", Active: true,
+		Profile: scim.Profile{Name: "Ada"}, Roles: []scim.Grant{{Role: "viewer", Source: scim.FromDefault}}, Change: scim.Created,
+	}
+}
+
+func provision(t *testing.T, app *App, a *scim.Account) string {
+	t.Helper()
+	id, err := app.Provision(t.Context(), a)
+	require.NoError(t, err)
+	a.HostID = id
+	return id
+}
+
+func TestProvisionMayBeRepeated(t *testing.T) {
+	var log buffer
+	app := NewApp(newLogger(&log))
+	a := account("u1")
+	id := provision(t, app, a)
+	require.Equal(t, id, provision(t, app, a))
+	require.Len(t, app.people, 1)
+	require.Empty(t, log.String(), "nothing is said before it is final")
+
+	b := account("u2")
+	b.Tenant = "globex"
+	require.NotEqual(t, id, provision(t, app, b), "the same externalId in another organization is somebody else")
+}
+
+// The row of a request that was rolled back is taken up by the next attempt: it
+// must not stay behind with access.
+func TestProvisionAfterARollback(t *testing.T) {
+	app := NewApp(newLogger(new(buffer)))
+	provision(t, app, account("u1"))
+	a := account("u2") // the next attempt to create the same person
+	provision(t, app, a)
+	a.Active, a.Change = false, scim.Deactivated
+	provision(t, app, a)
+	_, err := app.SignIn("acme", "ada@example.com")
+	require.Error(t, err)
+}
+
+// Rule B6: access ends now, everywhere, and only for that person.
+func TestCommittedEndsSessions(t *testing.T) {
+	var log buffer
+	app := NewApp(newLogger(&log))
+	a, other := account("u1"), account("u2")
+	other.ExternalID, other.Email = "ext-2", "grace@example.com"
+	provision(t, app, a)
+	provision(t, app, other)
+	first, err := app.SignIn("acme", "ADA@example.com")
+	require.NoError(t, err)
+	second, err := app.SignIn("acme", "ada@example.com")
+	require.NoError(t, err)
+	others, err := app.SignIn("acme", "grace@example.com")
+	require.NoError(t, err)
+	_, err = app.SignIn("globex", "ada@example.com")
+	require.Error(t, err, "who belongs to one organization cannot sign in to another")
+
+	a.Roles, a.Change = []scim.Grant{{Role: "admin"}}, scim.Updated
+	provision(t, app, a)
+	require.NoError(t, app.Committed(t.Context(), a))
+	p, ok := app.SignedIn(first)
+	require.True(t, ok)
+	require.Equal(t, []string{"admin"}, p.Roles, "roles of today")
+
+	a.Active, a.Change = false, scim.Deleted
+	provision(t, app, a)
+	require.NoError(t, app.Committed(t.Context(), a))
+	require.NoError(t, app.Committed(t.Context(), a), "it may be repeated")
+	for _, session := range []string{first, second} {
+		_, ok = app.SignedIn(session)
+		require.False(t, ok)
+	}
+	_, ok = app.SignedIn(others)
+	require.True(t, ok)
+	require.Equal(t, "acme: Ada <ada@example.com> was updated: access as admin\n"+
+		"acme: Ada <ada@example.com> was deleted: no access; 2 sessions ended\n"+
+		"acme: Ada <ada@example.com> was deleted: no access\n", log.String())
+}
+
+func TestTell(t *testing.T) {
+	a := account("u1")
+	a.Profile.Name, a.Roles = "", nil
+	require.Equal(t, "acme: ada@example.com was created: access without a role", tell(a, 0))
+	a.Profile.Name, a.Active, a.Held = "A\u202eda", false, "somebody has to look"
+	require.Equal(t, "acme: A\uFFFDda <ada@example.com> was created: no access yet, somebody has to look", tell(a, 0))
+}

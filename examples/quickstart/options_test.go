@@ -1,0 +1,98 @@
+package main
+
+import (
+	"io"
+	"log"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/muster-id/scim"
+)
+
+func newLogger(w io.Writer) *log.Logger { return log.New(w, "", 0) }
+
+func TestDefaults(t *testing.T) {
+	o, err := parseOptions(nil, io.Discard)
+	require.NoError(t, err)
+	require.Equal(t, &options{addr: "127.0.0.1:8080", orgs: []organization{{name: "acme", domains: []string{"example.com"}}}}, o)
+}
+
+func TestFlags(t *testing.T) {
+	o, err := parseOptions([]string{
+		"-addr", "localhost:0", "-org", "acme:example.com,bücher.example", "-org", "Globex Inc", "-email", "domains",
+		"-domains-policy", "guest", "-dialect", "entra", "-token-file", "t.json", "-json",
+	}, io.Discard)
+	require.NoError(t, err)
+	require.Equal(t, &options{
+		addr:      "localhost:0",
+		orgs:      []organization{{name: "acme", domains: []string{"example.com", "bücher.example"}}, {name: "Globex Inc"}},
+		policy:    scim.Policy{Email: scim.EmailWithinDomains, Domain: scim.GuestDomain},
+		dialect:   scim.Entra,
+		tokenFile: "t.json", json: true,
+	}, o)
+	for name, want := range map[string]scim.EmailPolicy{
+		"reject": scim.RejectEmailChange, "keep": scim.KeepEmail, "domains": scim.EmailWithinDomains, "allow": scim.AllowEmailChange,
+	} {
+		o, err := parseOptions([]string{"-email", name}, io.Discard)
+		require.NoError(t, err)
+		require.Equal(t, want, o.policy.Email, name)
+	}
+	for name, want := range map[string]scim.DomainPolicy{"reject": scim.RejectDomain, "guest": scim.GuestDomain, "any": scim.AnyDomain} {
+		o, err := parseOptions([]string{"-domains-policy", name}, io.Discard)
+		require.NoError(t, err)
+		require.Equal(t, want, o.policy.Domain, name)
+	}
+}
+
+// Every error names the flag, the rule and the remedy.
+func TestFlagsThatAreWrong(t *testing.T) {
+	for _, c := range []struct {
+		args               []string
+		flag, rule, remedy string
+	}{
+		{[]string{"-org", ""}, "-org", "no name", "name:domain"},
+		{[]string{"-org", ":example.com"}, "-org", "no name", "name:domain"},
+		{[]string{"-org", " acme"}, "-org", "spaces around", "leave them out"},
+		{[]string{"-org", "ac\nme"}, "-org", "control characters", "leave them out"},
+		{[]string{"-org", "acme:"}, "-org", "a domain is empty", "name one"},
+		{[]string{"-org", "acme:example.com,"}, "-org", "a domain is empty", "name one"},
+		{[]string{"-org", "acme:*.example.com"}, "-org", "match exactly", "name each one"},
+		{[]string{"-org", "acme:*"}, "-org", "match exactly", "name each one"},
+		{[]string{"-org", "acme:ada@example.com"}, "-org", "not a domain", "leave out the @"},
+		{[]string{"-org", "acme:example..com"}, "-org", "not a domain", "write it as"},
+		{[]string{"-org", "acme:.example.com"}, "-org", "not a domain", "write it as"},
+		{[]string{"-org", "acme:example.com:8080"}, "-org", "not a domain", "write it as"},
+		{[]string{"-org", "acme:https://example.com"}, "-org", "not a domain", "write it as"},
+		{[]string{"-org", "acme: example.com"}, "-org", "not a domain", "write it as"},
+		{[]string{"-org", "acme:-example.com"}, "-org", "not a domain", "write it as"},
+		{[]string{"-org", "acme:a.example", "-org", "acme:b.example"}, "-org", "acme is there twice", "all its domains at once"},
+		{[]string{"-org", "acme:a.example,A.example"}, "-org", "is acme's already", "name it once"},
+		{[]string{"-org", "acme:a.example", "-org", "globex:b.example,A.EXAMPLE"}, "-org", "is acme's already", "name it once"},
+		{[]string{"-email", "never"}, "-email", `"never"`, "allow, domains, keep, reject"},
+		{[]string{"-domains-policy", ""}, "-domains-policy", `""`, "any, guest, reject"},
+		{[]string{"-dialect", "Okta"}, "-dialect", `"Okta"`, "auto, strict, okta or entra"},
+		{[]string{"-addr", "8080"}, "-addr", `"8080"`, "such as 127.0.0.1:8080"},
+		{[]string{"-token-file", ""}, "-token-file", "names a file", "leave the flag out"},
+		{[]string{"-orgs", "acme"}, "-orgs", "not defined", ""},
+		{[]string{"-org"}, "-org", "needs an argument", ""},
+		{[]string{"acme:example.com"}, "acme:example.com", "only flags", "-org name:domain"},
+		{[]string{"-demo", "-org", "acme"}, "-demo", "acme has no domain", "-org acme:example.com"},
+	} {
+		status, stdout, stderr := runToEnd(t, c.args...)
+		require.Equal(t, 2, status, c.args)
+		require.Empty(t, stdout, c.args)
+		require.Contains(t, stderr, c.flag)
+		require.Contains(t, stderr, c.rule)
+		require.Contains(t, stderr, c.remedy)
+	}
+}
+
+func TestHelpListsTheFlags(t *testing.T) {
+	status, stdout, stderr := runToEnd(t, "-help")
+	require.Zero(t, status)
+	require.Empty(t, stderr)
+	for _, name := range []string{"-addr host:port", "-org name[:domain,domain]", "-email reject|keep|domains|allow", "-domains-policy reject|guest|any", "-dialect auto|strict|okta|entra", "-token-file file", "-json", "-demo"} {
+		require.Contains(t, stdout, "  "+name)
+	}
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+)
+
+// giveTokens gives each organization its token: from the file, if there is one
+// and it has it, else a new one, which is then added to the file.
+//
+// The file is a JSON object of tokens by organization. One that has a token of
+// any other organization is refused: a name was mistyped, or it is another
+// server's file, and going on would hand out a new token where the old one is
+// expected.
+func giveTokens(orgs []organization, file string) error {
+	tokens := map[string]string{}
+	if file != "" {
+		var err error
+		if tokens, err = readTokens(file); err != nil {
+			return fmt.Errorf("-token-file: %w", err)
+		}
+		if err := checkTokens(tokens, orgs); err != nil {
+			return fmt.Errorf("-token-file %s: %w", file, err)
+		}
+	}
+	added := false
+	for i := range orgs {
+		org := &orgs[i]
+		if tokens[org.name] == "" {
+			tokens[org.name] = newToken()
+			added = true
+		}
+		org.token = tokens[org.name]
+	}
+	if file == "" || !added {
+		return nil
+	}
+	if err := writeTokens(file, tokens); err != nil {
+		return fmt.Errorf("-token-file: %w; name a file in a directory that exists and can be written to", err)
+	}
+	return nil
+}
+
+// newToken returns a token of 256 random bits. Its prefix lets people and
+// scanners of leaked secrets recognize it.
+func newToken() string {
+	var secret [32]byte
+	_, _ = rand.Read(secret[:]) // never fails
+	return "muster_" + base64.RawURLEncoding.EncodeToString(secret[:])
+}
+
+// tokenForm is what a token in the file may look like: what can stand in a
+// header (RFC 6750 section 2.1), and too long to be guessed.
+var tokenForm = regexp.MustCompile(`^[A-Za-z0-9._~+/-]{32,}=*$`)
+
+// checkTokens refuses a file that is not of these organizations.
+func checkTokens(tokens map[string]string, orgs []organization) error {
+	owner := map[string]string{}
+	for name, token := range tokens {
+		if !slices.ContainsFunc(orgs, func(o organization) bool { return o.name == name }) {
+			return fmt.Errorf("it has a token of %q, which no -org names; name it, or use another file for other organizations", name)
+		}
+		if !tokenForm.MatchString(token) {
+			return fmt.Errorf("the token of %q is not one; it has at least 32 letters and digits. Remove it from the file for a new one", name)
+		}
+		if other, taken := owner[token]; taken {
+			return fmt.Errorf("%q and %q have the same token, but the token is what tells organizations apart; remove one from the file for a new one", min(name, other), max(name, other))
+		}
+		owner[token] = name
+	}
+	return nil
+}
+
+// maxTokenFile bounds what is read of a file that may be the wrong one.
+const maxTokenFile = 1 << 20
+
+// readTokens returns what the file holds: nothing if it is empty or not there.
+// It refuses one that others than its owner may use, as everybody who has read
+// a token can act as the identity provider.
+func readTokens(file string) (tokens map[string]string, err error) {
+	f, err := os.Open(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return map[string]string{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is not a file; name one that is, or is not there yet", file)
+	case info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows": // whose permissions are no modes
+		return nil, fmt.Errorf("%s is open to others (mode %04o); tokens in it may be known. Remove it for new tokens, or chmod 600 it", file, info.Mode().Perm())
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxTokenFile))
+	if err != nil {
+		return nil, err
+	}
+	if len(bytes.TrimSpace(text)) == 0 {
+		return map[string]string{}, nil
+	}
+	if err := json.Unmarshal(text, &tokens); err != nil || tokens == nil {
+		// The parser's own message could quote a token.
+		return nil, fmt.Errorf("%s is not a JSON object of tokens by organization; name another file, or remove it for new tokens", file)
+	}
+	return tokens, nil
+}
+
+// writeTokens puts the tokens into the file, for its owner alone, and all at
+// once: who reads it sees the old ones or the new, also after a crash.
+func writeTokens(file string, tokens map[string]string) (err error) {
+	text, err := json.MarshalIndent(tokens, "", "  ")
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
+		}
+	}()
+	if _, err := f.Write(append(text, '\n')); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), file)
+}

@@ -1,0 +1,71 @@
+package scim_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/muster-id/scim"
+)
+
+// A policy is written and read by name, and a slip is an error.
+func TestPolicyByName(t *testing.T) {
+	policy := scim.Policy{
+		Email: scim.EmailWithinDomains, EmailSource: scim.UserNameThenEmails, Domain: scim.GuestDomain,
+		UnknownMembers: scim.RejectUnknownMembers, DuplicateGroupNames: true,
+	}
+	written, err := json.Marshal(struct {
+		scim.Policy
+		Dialect scim.Dialect
+	}{policy, scim.Entra})
+	require.NoError(t, err)
+	require.JSONEq(t, `{"Email":"domains","EmailSource":"userName","Domain":"guest","UnknownMembers":"reject",
+		"DuplicateGroupNames":true,"RejoinByEmail":false,"Dialect":"entra"}`, string(written))
+	var read scim.Policy
+	require.NoError(t, json.Unmarshal(written, &read))
+	require.Equal(t, policy, read)
+
+	for _, wrong := range []string{`{"Email":"never"}`, `{"EmailSource":"mail"}`, `{"Domain":""}`, `{"UnknownMembers":"Drop"}`} {
+		require.Error(t, json.Unmarshal([]byte(wrong), &read), wrong)
+	}
+	var dialect scim.Dialect
+	require.NoError(t, dialect.UnmarshalText([]byte("okta")))
+	require.Equal(t, scim.Okta, dialect)
+	require.ErrorContains(t, dialect.UnmarshalText([]byte("oktta")), "oktta")
+	require.Contains(t, scim.EmailPolicy(9).String(), "9")
+	require.Contains(t, scim.Dialect(99).String(), "99")
+}
+
+// Everybody is refused behind a domain that nobody's email can be in, so a slip
+// is found when the program starts.
+func TestA6DirectoryRefusesImpossibleDomains(t *testing.T) {
+	for _, domain := range []string{"", "*.example.com", "@example.com", "ada@example.com", "example", "exa mple.com", "-.example"} {
+		d := &scim.Directory{Tenant: "acme", ID: "okta", Domains: []string{"example.com", domain}}
+		require.Error(t, d.Validate(), "%q", domain)
+		_, err := scim.StaticTokens(scim.Token{Secret: "s", Label: "first", Directory: d})
+		require.ErrorContains(t, err, "first")
+	}
+	for _, domain := range []string{"example.com", "EXAMPLE.com", "bücher.example", "xn--bcher-kva.example"} {
+		require.NoError(t, (&scim.Directory{Tenant: "acme", ID: "okta", Domains: []string{domain}}).Validate(), domain)
+	}
+	require.Error(t, (&scim.Directory{ID: "okta"}).Validate())
+	require.Error(t, (&scim.Directory{Tenant: "acme"}).Validate())
+}
+
+// E2: what is wrong with static tokens is said without saying a token.
+func TestStaticTokensRefuse(t *testing.T) {
+	d := &scim.Directory{Tenant: "acme", ID: "okta"}
+	secret := "the-secret-itself"
+	for name, tokens := range map[string][]scim.Token{
+		"no secret":    {{Directory: d}},
+		"both":         {{Secret: secret, SHA256: secret, Directory: d}},
+		"no directory": {{Secret: secret}},
+		"short hash":   {{SHA256: "abcd", Directory: d}},
+		"twice":        {{Secret: secret, Directory: d}, {Secret: secret, Directory: d}},
+	} {
+		_, err := scim.StaticTokens(tokens...)
+		require.Error(t, err, name)
+		require.NotContains(t, err.Error(), secret, name)
+	}
+}

@@ -1,0 +1,1 @@
+package scim_test
