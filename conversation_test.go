@@ -341,14 +341,14 @@ func (s *step) mismatches(rec *httptest.ResponseRecorder, vars map[string]string
 		if err != nil {
 			return append(problems, err.Error())
 		}
-		var got any = absent
+		got := absent
 		if values := rec.Header().Values(name); len(values) > 0 {
 			got = strings.Join(values, ", ")
 		}
 		problems = append(problems, match(pattern, got, "header "+name)...)
 	}
 
-	var body any = absent
+	body := absent
 	if rec.Body.Len() > 0 {
 		var err error
 		if body, err = decodeJSON(rec.Body.Bytes()); err != nil {

@@ -132,7 +132,7 @@ func newDiscovery(e *Engine) *discovery {
 			switch {
 			case a.Extension:
 				jt.SchemaExtensions = append(jt.SchemaExtensions, jsonExtension{a.Name, a.Required})
-			case a != t.Schemas && a != t.Type.ID && a != t.Type.ExternalID && a != t.Meta:
+			case a != t.Schemas && a != t.ID && a != t.ExternalID && a != t.Meta:
 				own = append(own, a)
 			}
 		}

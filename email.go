@@ -120,19 +120,19 @@ func isASCII(s string) bool {
 
 // requireEmail returns a new user's email, or the refusal of one without (rule
 // A2).
-func requireEmail(d *Directory, r *Resource) (string, *attr.Attribute, error) {
+func requireEmail(d *Directory, r *Resource) (string, error) {
 	email, from := emailOf(r, d.Policy.EmailSource)
 	if email != "" && isEmail(email) {
-		return email, from, nil
+		return email, nil
 	}
 	if email != "" {
-		return "", nil, refuse(http.StatusBadRequest, InvalidValue, from.Path(), " ", attr.Quote(email), " does not have the form of an email; correct it in the provider")
+		return "", refuse(http.StatusBadRequest, InvalidValue, from.Path(), " ", attr.Quote(email), " does not have the form of an email; correct it in the provider")
 	}
 	detail := "the user has no email: send emails, or a userName in the form of an email"
 	if d.Dialect == Entra {
 		detail += "; in Entra ID the attribute mail is empty without Exchange: map userPrincipalName to emails[type eq \"work\"].value"
 	}
-	return "", nil, refuse(http.StatusBadRequest, InvalidValue, detail)
+	return "", refuse(http.StatusBadRequest, InvalidValue, detail)
 }
 
 // An emailChange is what a request does to a user's email: by rule A2 it was one
@@ -187,7 +187,7 @@ func keepEmail(d *Directory, c emailChange, before, after *Resource, account *Ac
 		_, from := emailOf(before, d.Policy.EmailSource)
 		return refuse(http.StatusBadRequest, Mutability, from.Path(), " is immutable here: a person's email cannot be removed by provisioning; send it again, or deactivate the person")
 	}
-	if _, _, err := requireEmail(d, after); err != nil {
+	if _, err := requireEmail(d, after); err != nil {
 		return err
 	}
 	switch {

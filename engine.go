@@ -272,7 +272,7 @@ func (e *Engine) create(ctx context.Context, q *request, t *ResourceType, body [
 		doc.Release()
 		return nil, fmt.Errorf("scim: no random numbers: %w", err)
 	}
-	doc.Root().Put(doc.Text(t.Type.ID, id.String()))
+	doc.Root().Put(doc.Text(t.ID, id.String()))
 	r := newResource(t, q.Directory, doc.Freeze())
 	doc.Release()
 	q.Status = http.StatusCreated
@@ -301,7 +301,7 @@ func (e *Engine) replace(ctx context.Context, q *request, t *ResourceType, id st
 		return nil, err
 	}
 	defer doc.Release()
-	doc.Root().Put(doc.Text(t.Type.ID, id))
+	doc.Root().Put(doc.Text(t.ID, id))
 	q.Status = http.StatusOK
 	err = e.write(ctx, q, !match.given(), func(ctx context.Context, w *work) error {
 		before, err := w.tx.Get(ctx, q.ref(t, id), GetOptions{})

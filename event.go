@@ -42,8 +42,9 @@ func (t EventType) place() int {
 		return 2
 	case UserRolesChanged:
 		return 3
+	default:
+		return 0
 	}
-	return 0
 }
 
 // An Event is something that happened, in the order in which it did (rule D2).

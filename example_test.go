@@ -33,17 +33,17 @@ func Example() {
 	server := httptest.NewServer(scim.Mount("/scim/v2", handler, nil))
 	defer server.Close()
 
-	send(server.URL, "POST", "/Users", `{"userName":"ada@acme.example","active":true}`)
-	send(server.URL, "POST", "/Users", `{"userName":"eve@other.example","active":true}`)
+	post(server.URL, "/Users", `{"userName":"ada@acme.example","active":true}`)
+	post(server.URL, "/Users", `{"userName":"eve@other.example","active":true}`)
 	// Output:
 	// created ada@acme.example true [viewer]
 	// 201
 	// 400 userName: the domain "other.example" is not one of the organization's 1 registered domains; register it in the application, or leave this person out of provisioning
 }
 
-// send sends a request as a provider would and prints how it was answered.
-func send(server, method, path, body string) {
-	r, err := http.NewRequestWithContext(context.Background(), method, server+"/scim/v2"+path, strings.NewReader(body))
+// post sends a request as a provider would and prints how it was answered.
+func post(server, path, body string) {
+	r, err := http.NewRequestWithContext(context.Background(), http.MethodPost, server+"/scim/v2"+path, strings.NewReader(body))
 	must(err)
 	r.Header.Set("Authorization", "Bearer s3cret")
 	res, err := http.DefaultClient.Do(r)
@@ -151,7 +151,7 @@ func ExampleMount() {
 	app.HandleFunc("GET /hello", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") })
 	mounted := scim.Mount("/api/{version}/scim", handler, app)
 	for _, path := range []string{"/hello", "/api/v1/scim//Users/"} {
-		r := httptest.NewRequest("GET", path, nil)
+		r := httptest.NewRequest(http.MethodGet, path, nil)
 		r.Header.Set("Authorization", "Bearer s3cret")
 		w := httptest.NewRecorder()
 		mounted.ServeHTTP(w, r)
@@ -175,7 +175,7 @@ func ExampleLedger() {
 	must(err)
 	server := httptest.NewServer(scim.Mount("/scim/v2", handler, nil))
 	defer server.Close()
-	send(server.URL, "POST", "/Users", `{"userName":"ada@acme.example"}`)
+	post(server.URL, "/Users", `{"userName":"ada@acme.example"}`)
 
 	events, err := store.Events(context.Background(), "acme", 0, 100)
 	must(err)
@@ -203,7 +203,7 @@ func ExampleEngine_Resync() {
 	must(err)
 	server := httptest.NewServer(scim.Mount("/scim/v2", handler, nil))
 	defer server.Close()
-	send(server.URL, "POST", "/Users", `{"userName":"ada@acme.example"}`)
+	post(server.URL, "/Users", `{"userName":"ada@acme.example"}`)
 
 	must(handler.Engine().Resync(context.Background(), directory, id))
 	// Output:

@@ -109,8 +109,8 @@ func FuzzRequest(f *testing.F) {
 func fuzzedRequest(t *testing.T, method, target, headers, body string) *http.Request {
 	t.Helper()
 	u, err := url.ParseRequestURI(conversationBase + target)
-	if err != nil || strings.ContainsAny(target, " \r\n") || !strings.HasPrefix(u.Path, conversationBase) {
-		t.Skip("no server would read this request line")
+	if err != nil || strings.ContainsAny(target, " \r\n") || !strings.HasPrefix(target, "/") {
+		t.Skip("no server would hand this request line to the handler")
 	}
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", strings.NewReader(body))
 	r.Method, r.URL, r.RequestURI = method, u, conversationBase+target

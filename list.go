@@ -169,7 +169,7 @@ func (e *Engine) list(ctx context.Context, b []byte, q *request, t *ResourceType
 		return nil, err
 	}
 	query.WithoutMembers = !v.showsMembers(t)
-	page, err := e.store.List(ctx, query)
+	page, err := plainTx{e}.List(ctx, query)
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,60 @@ func (p plainTx) Get(ctx context.Context, ref Ref, opts GetOptions) (*Resource, 
 	return p.e.store.Get(ctx, ref, opts)
 }
 
-func (p plainTx) List(ctx context.Context, q *Query) (*Page, error) { return p.e.store.List(ctx, q) }
+// List leaves the query to the store, unless it is about the groups of users:
+// they are not in a user's document, so the store could not see them.
+func (p plainTx) List(ctx context.Context, q *Query) (*Page, error) {
+	if p.e.members != nil || !q.NeedsGroups() {
+		return p.e.store.List(ctx, q)
+	}
+	groups := map[string][]GroupRef{}
+	if t := p.e.cfg.Types.Type("Group"); t != nil {
+		for g, err := range p.all(ctx, &Query{Directory: q.Directory, Type: t}) {
+			if err != nil {
+				return nil, err
+			}
+			for _, m := range g.Group().InlineMembers() {
+				groups[m.Value] = append(groups[m.Value], groupRef(g))
+			}
+		}
+	}
+	m := q.Matcher()
+	var hits []*Resource
+	for r, err := range p.all(ctx, &Query{Directory: q.Directory, Type: q.Type}) {
+		if err != nil {
+			return nil, err
+		}
+		if m.Match(r, &Relations{Groups: groups[r.id]}) {
+			hits = append(hits, r)
+		}
+	}
+	q.Sort(hits)
+	return q.page(hits), nil
+}
+
+// all yields what a query finds on all its pages.
+func (p plainTx) all(ctx context.Context, q *Query) iter.Seq2[*Resource, error] {
+	return func(yield func(*Resource, error) bool) {
+		page := *q
+		page.StartIndex, page.Count = 1, 100
+		for {
+			found, err := p.e.store.List(ctx, &page)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, r := range found.Resources {
+				if !yield(r, nil) {
+					return
+				}
+			}
+			page.StartIndex += len(found.Resources)
+			if len(found.Resources) == 0 || page.StartIndex > found.Total {
+				return
+			}
+		}
+	}
+}
 
 func (p plainTx) Create(ctx context.Context, r *Resource) (*Resource, error) {
 	return p.e.store.Create(ctx, r)
@@ -168,21 +221,11 @@ func (p plainTx) GroupsOf(ctx context.Context, directory Key, users []string) ([
 		return all, nil
 	}
 	for i, user := range users {
-		const pageSize = 100
-		for start := 1; ; start += pageSize {
-			page, err := p.e.store.List(ctx, &Query{
-				Directory: directory, Type: t, Filter: filter.Equal(t.memberValue, user),
-				StartIndex: start, Count: pageSize,
-			})
+		for g, err := range p.all(ctx, &Query{Directory: directory, Type: t, Filter: filter.Equal(t.memberValue, user)}) {
 			if err != nil {
 				return nil, fmt.Errorf("scim: the groups of a user: %w", err)
 			}
-			for _, g := range page.Resources {
-				all[i] = append(all[i], groupRef(g))
-			}
-			if len(page.Resources) == 0 || start+len(page.Resources) > page.Total {
-				break
-			}
+			all[i] = append(all[i], groupRef(g))
 		}
 		slices.SortFunc(all[i], func(a, b GroupRef) int {
 			if a.ID < b.ID {
@@ -203,8 +246,9 @@ func (plainTx) PutAccount(context.Context, *AccountState) error { return nil }
 func (plainTx) Departed(context.Context, Key, string, string) (*AccountState, error) {
 	return nil, nil
 }
-func (plainTx) Bindings(context.Context, Key) (map[string]Binding, error) { return nil, nil }
-func (plainTx) Bind(context.Context, Key, Binding, ...string) error       { return nil }
-func (plainTx) Append(context.Context, ...*Event) error                   { return nil }
-func (plainTx) Log(context.Context, *RequestLog) error                    { return nil }
-func (plainTx) Deliver(context.Context, ...Delivery) ([]Delivery, error)  { return nil, nil }
+func (plainTx) Keeper(context.Context, Key, string) (*AccountState, error) { return nil, nil }
+func (plainTx) Bindings(context.Context, Key) (map[string]Binding, error)  { return nil, nil }
+func (plainTx) Bind(context.Context, Key, Binding, ...string) error        { return nil }
+func (plainTx) Append(context.Context, ...*Event) error                    { return nil }
+func (plainTx) Log(context.Context, *RequestLog) error                     { return nil }
+func (plainTx) Deliver(context.Context, ...Delivery) ([]Delivery, error)   { return nil, nil }

@@ -231,7 +231,7 @@ func (t *Types) New(key Key, typ string) *Builder {
 // ID sets the identifier.
 func (b *Builder) ID(id string) *Builder {
 	if b.err == nil {
-		b.doc.Root().Put(b.doc.Text(b.typ.Type.ID, id))
+		b.doc.Root().Put(b.doc.Text(b.typ.ID, id))
 	}
 	return b
 }

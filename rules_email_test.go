@@ -3,6 +3,7 @@ package scim_test
 import (
 	"context"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -741,4 +742,37 @@ func TestA5IsAboutTheAccountsEmail(t *testing.T) {
 	r.set("/Users/"+id, "userName", `"ada@acme.example"`)
 	assert.Equal(t, "ada@other.example", r.account(id).Email)
 	assert.False(t, r.account(id).EmailVerified)
+}
+
+// Two people never have one email: not even where the account of one has kept
+// what the directory has given to the other.
+func TestA4AKeptEmailIsNobodyElses(t *testing.T) {
+	t.Parallel()
+	r := newManagedRig(t, scim.NoRoles{}, acme(scim.Policy{Email: scim.KeepEmail}), nil)
+	ada := r.post("/Users", person("ada"))
+	r.set("/Users/"+ada, "userName", `"countess@acme.example"`)
+	r.set("/Users/"+ada, `emails[type eq "work"].value`, `"countess@acme.example"`)
+	require.Equal(t, "ada@acme.example", r.account(ada).Email)
+
+	other := r.post("/Users", strings.Replace(person("ada"), "ext-ada", "ext-other", 1))
+	assert.False(t, r.account(other).Active, "held, because the account of the first still has the email")
+	assert.Contains(t, r.account(other).Held, "still has this email")
+	assert.True(t, r.account(ada).Active)
+
+	require.NoError(t, r.scim.Engine().ApproveEmail(context.Background(), r.dir, ada))
+	require.NoError(t, r.scim.Engine().Release(context.Background(), r.dir, other))
+	assert.Equal(t, "countess@acme.example", r.account(ada).Email)
+	assert.Equal(t, "ada@acme.example", r.account(other).Email)
+	assert.True(t, r.account(other).Active)
+
+	grace := r.post("/Users", person("grace"))
+	r.set("/Users/"+ada, `emails[type eq "work"].value`, `"queen@acme.example"`) // countess is kept
+	r.dir.Policy.Email = scim.AllowEmailChange
+	r.set("/Users/"+grace, `emails[type eq "work"].value`, `"countess@acme.example"`)
+	assert.Equal(t, "grace@acme.example", r.account(grace).Email, "not while another account has it")
+	assert.Equal(t, "countess@acme.example", r.state(grace).RefusedEmail)
+
+	r.do("DELETE", "/Users/"+ada, "").is(http.StatusNoContent)
+	require.NoError(t, r.scim.Engine().ApproveEmail(context.Background(), r.dir, grace))
+	assert.Equal(t, "countess@acme.example", r.account(grace).Email)
 }

@@ -174,6 +174,11 @@ type Tx interface {
 	// form of [FoldEmail]: the latest, nil if there is none.
 	Departed(ctx context.Context, directory Key, externalID, email string) (*AccountState, error)
 
+	// Keeper returns the state of the account that has that folded email
+	// ([FoldEmail]) although its user has another one: RefusedEmail is set (rule
+	// A4). Nil if there is none; deleted users have none.
+	Keeper(ctx context.Context, directory Key, email string) (*AccountState, error)
+
 	// Bindings returns which group each selector of the role mapping is bound
 	// to (rule C2). The caller must not change the map.
 	Bindings(ctx context.Context, directory Key) (map[string]Binding, error)

@@ -2,7 +2,6 @@ package scim
 
 import (
 	"errors"
-	"fmt"
 	"sync"
 
 	"github.com/elimity-com/scim/schema"
@@ -60,7 +59,7 @@ func NewTypes(types ...*attr.Type) (*Types, error) {
 	endpoints := map[string]bool{}
 	for _, t := range types {
 		if t == nil || reg.byName[t.Name] != nil || endpoints[t.Endpoint] {
-			return nil, fmt.Errorf("scim: resource types must have different names and endpoints")
+			return nil, errors.New("scim: resource types must have different names and endpoints")
 		}
 		rt := resolve(t)
 		reg.all = append(reg.all, rt)

@@ -12,7 +12,7 @@ import (
 
 // createUser stores a person whom the provider sends for the first time.
 func (w *work) createUser(ctx context.Context, r *Resource) (*Resource, error) {
-	email, _, err := requireEmail(w.dir, r)
+	email, err := requireEmail(w.dir, r)
 	if err != nil {
 		return nil, err
 	}
@@ -28,6 +28,11 @@ func (w *work) createUser(ctx context.Context, r *Resource) (*Resource, error) {
 	again, err := w.rejoin(ctx, r, email, next)
 	if err != nil {
 		return nil, err
+	}
+	if kept, err := w.keptBy(ctx, r, email); err != nil {
+		return nil, err
+	} else if kept {
+		next.Held = "another person's account still has this email"
 	}
 	if !again && w.resolver != nil {
 		if change, err = w.resolve(ctx, r, next); err != nil {
@@ -139,6 +144,14 @@ func (w *work) uniqueEmail(ctx context.Context, r *Resource, email string) error
 	return nil
 }
 
+// keptBy reports whether another account has kept that email although its user
+// has changed it (rule A4). No filter would find that user, so it is not refused
+// as existing: two people never have one email, and neither is told a lie.
+func (w *work) keptBy(ctx context.Context, r *Resource, email string) (bool, error) {
+	keeper, err := w.tx.Keeper(ctx, w.Directory, FoldEmail(email))
+	return keeper != nil && keeper.User.ID != r.id, err
+}
+
 // updateUser stores what a PUT or PATCH made of a person.
 func (w *work) updateUser(ctx context.Context, before, next *Resource, was Version) (*Resource, error) {
 	if next == before || before.doc.Equal(&next.doc) {
@@ -168,6 +181,11 @@ func (w *work) updateUser(ctx context.Context, before, next *Resource, was Versi
 		if err := w.uniqueEmail(ctx, next, email.is); err != nil {
 			return nil, err
 		}
+		if kept, err := w.keptBy(ctx, next, email.is); err != nil {
+			return nil, err
+		} else if kept {
+			state.Email, state.RefusedEmail = had, email.is
+		}
 	}
 	after, err := w.tx.Replace(ctx, next, was)
 	if err != nil {
@@ -195,7 +213,7 @@ func (w *work) recheck(email emailChange, before, next *Resource, state *Account
 	if !email.changed() && !renamed && before.User().Active() {
 		return nil
 	}
-	if _, _, err := requireEmail(w.dir, next); err != nil {
+	if _, err := requireEmail(w.dir, next); err != nil {
 		return err
 	}
 	held, err := checkDomain(w.dir, next)

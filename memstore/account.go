@@ -71,12 +71,15 @@ type accounts struct {
 	// byExternalID and byEmail are those of them that are deleted users', the
 	// latest last.
 	byExternalID, byEmail map[string][]departed
+	// kept are the accounts that keep an email which their users have given up,
+	// by that email.
+	kept map[string][]departed
 
 	pool map[string][]scim.Grant
 	undo []func()
 }
 
-// departed is a deleted user with its account.
+// departed is a user who has gone, or has given up an email, with the account.
 type departed struct {
 	id string
 	*account
@@ -131,9 +134,18 @@ func set[V any](a *accounts, m *map[string]V, key string, value V, wanted bool) 
 	})
 }
 
-// setRow gives the user in a row another account.
-func (a *accounts) setRow(r *row, p *account) {
+// keeps reports whether the account has an email that its user has not.
+func (p *account) keeps() bool { return p != nil && !p.deleted && p.text(4) != "" }
+
+// setRow gives the user in a row, with that id, another account.
+func (a *accounts) setRow(r *row, id string, p *account) {
 	was := r.account
+	if was.keeps() {
+		a.unlist(&a.kept, scim.FoldEmail(was.email()), id)
+	}
+	if p.keeps() {
+		a.list(&a.kept, scim.FoldEmail(p.email()), departed{strings.Clone(id), p})
+	}
 	r.account = p
 	a.undo = append(a.undo, func() { r.account = was })
 }
@@ -171,7 +183,7 @@ func (a *accounts) unlist(m *map[string][]departed, key, id string) {
 // detach keeps the account of the user in a row, who is about to be deleted.
 func (a *accounts) detach(r *row, id string) {
 	if p := r.account; p != nil {
-		a.setRow(r, nil)
+		a.setRow(r, id, nil)
 		a.setDetached(id, p)
 	}
 }
@@ -180,7 +192,7 @@ func (a *accounts) detach(r *row, id string) {
 // id before.
 func (a *accounts) attach(r *row, id string) {
 	if p := a.detached[id]; p != nil {
-		a.setRow(r, p)
+		a.setRow(r, id, p)
 		a.setDetached(id, nil)
 	}
 }
@@ -228,7 +240,7 @@ func (x *tx) PutAccount(_ context.Context, a *scim.AccountState) error {
 	}
 	p := v.pack(a)
 	if slot, e := v.find(v.store.kindNamed(userType), a.User.ID); e != nil {
-		v.accounts.setRow(v.row(slot), p)
+		v.accounts.setRow(v.row(slot), a.User.ID, p)
 	} else {
 		v.accounts.setDetached(a.User.ID, p)
 	}
@@ -250,6 +262,19 @@ func (x *tx) Departed(_ context.Context, key scim.Key, externalID, email string)
 	}
 	d := list[len(list)-1]
 	return d.state(scim.Ref{Directory: key, Type: userType, ID: d.id}), nil
+}
+
+// Keeper implements [scim.Tx].
+func (x *tx) Keeper(_ context.Context, key scim.Key, email string) (*scim.AccountState, error) {
+	v, err := x.view(key)
+	if err != nil || v.directory == nil {
+		return nil, err
+	}
+	list := v.accounts.kept[email]
+	if len(list) == 0 {
+		return nil, nil
+	}
+	return list[0].state(scim.Ref{Directory: key, Type: userType, ID: list[0].id}), nil
 }
 
 // bindings are which groups the selectors of a role mapping are bound to. They
