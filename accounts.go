@@ -6,11 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
-	"runtime/debug"
 	"slices"
 	"strings"
-	"time"
 )
 
 // A subject is a user whose account a request affects.
@@ -48,6 +45,9 @@ func (w *work) tellSome(ctx context.Context, subjects []subject) error {
 	if err != nil {
 		return err
 	}
+	if len(subjects) == 1 {
+		w.groups, w.groupsOfUser = groups[0], subjects[0].id // the answer may show them
+	}
 	accounts := make([]*Account, 0, len(subjects))
 	told := make([]*subject, 0, len(subjects))
 	for i := range subjects {
@@ -84,7 +84,7 @@ func (w *work) tellSome(ctx context.Context, subjects []subject) error {
 func sameState(a, b *AccountState) bool {
 	return a.HostID == b.HostID && a.ExternalID == b.ExternalID && a.Email == b.Email && a.Active == b.Active &&
 		a.Deleted == b.Deleted && a.Held == b.Held && a.RefusedEmail == b.RefusedEmail && a.ApprovedEmail == b.ApprovedEmail &&
-		SameGrants(a.Grants, b.Grants)
+		slices.Equal(a.Grants, b.Grants)
 }
 
 // load reads the users and states that the caller did not have.
@@ -171,7 +171,7 @@ func (w *work) account(ctx context.Context, s *subject, groups []GroupRef) (*Acc
 	if s.was != nil {
 		before = s.was.Grants
 	}
-	if !SameGrants(before, next.Grants) && w.ledger != nil {
+	if !slices.Equal(before, next.Grants) && w.ledger != nil {
 		w.event(&Event{Type: UserRolesChanged, Data: r, Roles: next.Grants, PreviousRoles: before})
 	}
 	return w.describe(r, next, groups, s.change), nil
@@ -367,7 +367,7 @@ func (w *work) departed(state *AccountState, last *Resource) *Account {
 func (w *work) provision(ctx context.Context, accounts []*Account) error {
 	for _, a := range accounts {
 		var id string
-		err := w.hook(ctx, func(ctx context.Context) (err error) {
+		err := w.hooks.call(ctx, func(ctx context.Context) (err error) {
 			id, err = w.provisioner.Provision(ctx, a)
 			return err
 		})
@@ -377,102 +377,4 @@ func (w *work) provision(ctx context.Context, accounts []*Account) error {
 		a.HostID = cmp.Or(id, a.HostID)
 	}
 	return nil
-}
-
-// hook calls a function of the host, with a deadline, and survives what it may
-// do: panic, or hang. For the latter it runs in a goroutine of its own, which is
-// abandoned if it does not come back after its deadline. To hand over to another
-// goroutine costs more than most requests; a hook that has come back at once so
-// often that it cannot be waiting for anything is called directly.
-func (e *Engine) hook(ctx context.Context, call func(ctx context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, e.cfg.ProvisionTimeout)
-	defer cancel()
-	var err error
-	begin := time.Now()
-	if e.prompt.Load() >= promptEnough {
-		err = survive(ctx, call)
-	} else {
-		err = e.guard(ctx, call)
-	}
-	e.judge(time.Since(begin))
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil:
-		return slowHook(err)
-	}
-	const failed = "scim: a hook of the host failed: "
-	var answer *Error
-	if errors.As(err, &answer) || errors.Is(err, context.Canceled) {
-		return fmt.Errorf(failed+"%w", err)
-	}
-	// Other errors mean nothing here: a sentinel of a store that the host's own
-	// code came across is not an answer about the request.
-	return errors.New(failed + err.Error())
-}
-
-// What a hook has to do to be trusted: nothing that goes over a network or to a
-// disk comes back within promptWithin more than ninety-nine times in a hundred.
-const (
-	promptWithin = 20 * time.Microsecond
-	promptEnough = 1000
-	promptMost   = 2 * promptEnough
-	promptFine   = 200 // for a call that took longer
-)
-
-// judge keeps the score of the hooks. That it may lose a count does not matter.
-func (e *Engine) judge(took time.Duration) {
-	score := e.prompt.Load()
-	switch {
-	case took > promptWithin:
-		e.prompt.Store(max(0, score-promptFine))
-	case score < promptMost:
-		e.prompt.Store(score + 1)
-	}
-}
-
-// hookGrace is how long a hook may go on after its deadline before it is
-// abandoned.
-const hookGrace = time.Second
-
-// guard calls a hook that may never come back.
-func (e *Engine) guard(ctx context.Context, call func(ctx context.Context) error) error {
-	done := make(chan error, 1)
-	go func() {
-		err := errors.New("it ended its goroutine") // unless it returns
-		defer func() { done <- err }()
-		err = survive(ctx, call)
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-	}
-	// The deadline, or the client has gone, which is no reason to leave a hook
-	// behind that would have finished in time.
-	deadline, _ := ctx.Deadline()
-	patience := time.NewTimer(time.Until(deadline) + hookGrace)
-	defer patience.Stop()
-	select {
-	case err := <-done:
-		return err
-	case <-patience.C:
-		return slowHook(fmt.Errorf("scim: a hook of the host ignores its deadline of %s and was abandoned", e.cfg.ProvisionTimeout))
-	}
-}
-
-func survive(ctx context.Context, call func(ctx context.Context) error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
-	return call(ctx)
-}
-
-func slowHook(err error) error {
-	return &Error{
-		Status: http.StatusServiceUnavailable, Detail: "the application did not answer in time and nothing was changed; try again",
-		RetryAfter: 30 * time.Second, Err: err,
-	}
 }

@@ -21,7 +21,7 @@ func appendTime(b []byte, unixMilli int64) []byte {
 	// The days since 1 March of the year 0, in eras of 400 years: the leap day
 	// is the last of its year, so that months have a regular length.
 	days += 719468
-	if days < 0 || days > 3652059 {
+	if days < 0 || days > 3652364 {
 		return time.UnixMilli(unixMilli).UTC().AppendFormat(b, time.RFC3339Nano)
 	}
 	day := days % 146097

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"github.com/google/uuid"
 
@@ -30,7 +29,7 @@ type Engine struct {
 	resolver    Resolver  // nil
 	provisioner Provisioner
 
-	prompt atomic.Int64 // the score of hooks that come back at once, see hook
+	hooks hooks
 
 	cfg Config
 }
@@ -45,7 +44,7 @@ func NewEngine(store Store, roles RoleMapper, cfg *Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{store: store, roles: roles, provisioner: resolved.Provisioner, cfg: resolved}
+	e := &Engine{store: store, roles: roles, provisioner: resolved.Provisioner, cfg: resolved, hooks: hooks{limit: resolved.ProvisionTimeout}}
 	e.members, _ = store.(MemberStore)
 	e.ledger, _ = store.(Ledger)
 	e.binder, _ = roles.(Binder)
@@ -74,6 +73,9 @@ type request struct {
 	dir      *Directory
 	lenience attr.Lenience
 	isWrite  bool // logged with the transaction, if it committed
+
+	groups       []GroupRef // as the write read them last, of
+	groupsOfUser string
 }
 
 func (q *request) ref(t *ResourceType, id string) Ref {
@@ -181,7 +183,7 @@ func (e *Engine) afterCommit(ctx context.Context, q *request, w *work) {
 	ctx = context.WithoutCancel(ctx)
 	var done []Delivery
 	for i, a := range w.told {
-		err := e.hook(ctx, func(ctx context.Context) error { return e.committer.Committed(ctx, a) })
+		err := e.hooks.call(ctx, func(ctx context.Context) error { return e.committer.Committed(ctx, a) })
 		if err != nil {
 			e.cfg.Logger.ErrorContext(ctx, "scim: Committed failed and will be repeated", "request", q.ID.String(),
 				"tenant", q.Directory.Tenant, "directory", q.Directory.Directory, "user", a.ID, "change", string(a.Change), "error", err)
@@ -630,7 +632,7 @@ func (e *Engine) deliver(ctx context.Context, p Delivery, d *Directory) error {
 	if err != nil {
 		return err
 	}
-	if err := e.hook(ctx, func(ctx context.Context) error { return e.committer.Committed(ctx, a) }); err != nil {
+	if err := e.hooks.call(ctx, func(ctx context.Context) error { return e.committer.Committed(ctx, a) }); err != nil {
 		return err
 	}
 	return e.ledger.Delivered(ctx, p.User.Directory.Tenant, p)

@@ -310,7 +310,11 @@ func (x *exchange) base() string {
 func (x *exchange) answer(ctx context.Context, status int, r *Resource, v view) error {
 	x.q.Status = status
 	var groups []GroupRef
-	if status != http.StatusCreated { // a user is created without groups
+	switch {
+	case status == http.StatusCreated: // a user is created without groups
+	case x.q.groupsOfUser == r.id:
+		groups = x.q.groups
+	default:
 		x.ids = append(x.ids[:0], r.id)
 		all, err := x.engine.groupsToShow(ctx, &x.q, r.typ, x.ids, v)
 		if err != nil {

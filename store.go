@@ -3,7 +3,6 @@ package scim
 import (
 	"context"
 	"iter"
-	"slices"
 	"time"
 )
 
@@ -230,6 +229,3 @@ type Delivery struct {
 	Change Change
 	Since  time.Time
 }
-
-// SameGrants reports whether two canonical lists of grants are the same.
-func SameGrants(a, b []Grant) bool { return slices.Equal(a, b) }

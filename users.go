@@ -89,7 +89,7 @@ func (w *work) resolve(ctx context.Context, r *Resource, next *AccountState) (Ch
 	var answer Resolution
 	asked := w.describe(r, next, nil, Created)
 	asked.Active = r.User().Active() && next.Held == ""
-	err := w.hook(ctx, func(ctx context.Context) (err error) {
+	err := w.hooks.call(ctx, func(ctx context.Context) (err error) {
 		answer, err = w.resolver.ResolveExisting(ctx, asked)
 		return err
 	})
@@ -124,8 +124,8 @@ func (w *work) resolve(ctx context.Context, r *Resource, next *AccountState) (Ch
 func (w *work) uniqueEmail(ctx context.Context, r *Resource, email string) error {
 	t := r.typ
 	for _, a := range []*attr.Attribute{t.emailValue, t.userName} {
-		if a == nil {
-			continue
+		if a == nil || a == t.userName && r.User().UserName() == email {
+			continue // the store itself keeps userName unique
 		}
 		const some = 10 // who has it as a second address is no match
 		page, err := w.tx.List(ctx, &Query{Directory: w.Directory, Type: t, Filter: filter.Equal(a, email), StartIndex: 1, Count: some})

@@ -22,10 +22,21 @@ type account struct {
 
 const accountTexts = 6
 
-func (d *directory) pack(a *scim.AccountState) *account {
-	p := &account{active: a.Active, deleted: a.Deleted, grants: d.accounts.intern(a.Grants)}
-	var b strings.Builder
+// pack puts an account to rest; what it has in common with the one before it is
+// shared with that.
+func (d *directory) pack(a *scim.AccountState, was *account) *account {
+	p := &account{active: a.Active, deleted: a.Deleted}
+	if was != nil && slices.Equal(was.grants, a.Grants) {
+		p.grants = was.grants
+	} else {
+		p.grants = d.accounts.intern(a.Grants)
+	}
 	texts := [accountTexts]string{a.HostID, a.ExternalID, a.Email, a.Held, a.RefusedEmail, a.ApprovedEmail}
+	if was != nil && was.has(&texts) {
+		p.texts, p.ends = was.texts, was.ends
+		return p
+	}
+	var b strings.Builder
 	size := 0
 	for _, text := range texts {
 		size += len(text)
@@ -45,6 +56,15 @@ func (p *account) text(i int) string {
 		from = p.ends[i-1]
 	}
 	return p.texts[from:p.ends[i]]
+}
+
+func (p *account) has(texts *[accountTexts]string) bool {
+	for i, text := range texts {
+		if p.text(i) != text {
+			return false
+		}
+	}
+	return true
 }
 
 func (p *account) externalID() string { return p.text(1) }
@@ -76,7 +96,15 @@ type accounts struct {
 	kept map[string][]departed
 
 	pool map[string][]scim.Grant
-	undo []func()
+
+	undo     []func()
+	undoRows []rowAccount // of what is undone most often
+}
+
+// rowAccount is the account that was in a row.
+type rowAccount struct {
+	*row
+	was *account
 }
 
 // departed is a user who has gone, or has given up an email, with the account.
@@ -147,7 +175,7 @@ func (a *accounts) setRow(r *row, id string, p *account) {
 		a.list(&a.kept, scim.FoldEmail(p.email()), departed{strings.Clone(id), p})
 	}
 	r.account = p
-	a.undo = append(a.undo, func() { r.account = was })
+	a.undoRows = append(a.undoRows, rowAccount{r, was})
 }
 
 // setDetached gives a user that is not there another account; nil takes it
@@ -201,9 +229,19 @@ func (a *accounts) revert() {
 	for _, undo := range slices.Backward(a.undo) {
 		undo()
 	}
+	for _, undo := range slices.Backward(a.undoRows) {
+		undo.account = undo.was
+	}
 }
 
-func (a *accounts) settle() { a.undo = nil }
+func (a *accounts) settle() {
+	const keep = 64 // a large transaction's list is not kept for small ones
+	clear(a.undoRows)
+	if a.undoRows = a.undoRows[:0]; cap(a.undoRows) > keep {
+		a.undoRows = nil
+	}
+	a.undo = nil
+}
 
 // account returns the account of the user with that id, nil if there is none.
 func (v view) account(id string) *account {
@@ -238,11 +276,11 @@ func (x *tx) PutAccount(_ context.Context, a *scim.AccountState) error {
 	if err != nil {
 		return err
 	}
-	p := v.pack(a)
 	if slot, e := v.find(v.store.kindNamed(userType), a.User.ID); e != nil {
-		v.accounts.setRow(v.row(slot), a.User.ID, p)
+		r := v.row(slot)
+		v.accounts.setRow(r, a.User.ID, v.pack(a, r.account))
 	} else {
-		v.accounts.setDetached(a.User.ID, p)
+		v.accounts.setDetached(a.User.ID, v.pack(a, nil))
 	}
 	return nil
 }

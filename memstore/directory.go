@@ -25,6 +25,13 @@ type directory struct {
 	commits  uint64   // that changed rows
 	accounts accounts
 
+	// What the running transaction has found last: it mostly asks about one
+	// resource several times. A hint, to be confirmed.
+	found struct {
+		kind *kind
+		slot uint32
+	}
+
 	// What the running transaction has changed.
 	touched   []uint32  // slots of the rows with a next
 	regrouped []uint32  // those of them with another set of members

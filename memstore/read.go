@@ -51,11 +51,19 @@ func (v view) find(k *kind, id string) (slot uint32, e *entry) {
 	if v.directory == nil || k == nil {
 		return 0, nil
 	}
+	if v.within && v.found.kind == k {
+		if e := v.see(v.row(v.found.slot)); e != nil && e.res.Type() == k.typ && e.res.ID() == id {
+			return v.found.slot, e
+		}
+	}
 	for slot := range v.index.find(k.indexed[0].tagOf(id, true)) {
 		if slot == overflow {
 			break // ids are unique: not so many have one tag
 		}
 		if e := v.see(v.row(slot)); e != nil && e.res.Type() == k.typ && e.res.ID() == id {
+			if v.within {
+				v.found.kind, v.found.slot = k, slot
+			}
 			return slot, e
 		}
 	}

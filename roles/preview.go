@@ -50,7 +50,7 @@ func Preview(before, after *Mapper, members iter.Seq[Member]) iter.Seq[Change] {
 				Before:      withManual(before.Grants(member.Groups), member.Manual),
 				After:       withManual(after.Grants(member.Groups), member.Manual),
 			}
-			if scim.SameGrants(c.Before, c.After) {
+			if slices.Equal(c.Before, c.After) {
 				continue
 			}
 			is, was := roleNames(c.After), roleNames(c.Before)
@@ -113,7 +113,7 @@ func (r reasons) String() string {
 	}
 	for _, role := range roleNames(r.After) {
 		was, is := grantsOf(r.Before, role), grantsOf(r.After, role)
-		if len(was) > 0 && !scim.SameGrants(was, is) {
+		if len(was) > 0 && !slices.Equal(was, is) {
 			say = append(say, fmt.Sprintf("keeps %q %s", role, r.origin(is)))
 		}
 	}
