@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -182,7 +181,7 @@ func (w *work) account(ctx context.Context, s *subject, groups []GroupRef) (*Acc
 func (w *work) grants(ctx context.Context, user *Resource, groups []GroupRef, had []Grant) ([]Grant, error) {
 	grants, err := w.roles.Roles(ctx, w.dir, user, groups)
 	if err != nil {
-		return nil, fmt.Errorf("scim: RoleMapper: %w", err)
+		return nil, hostError("scim: RoleMapper", err)
 	}
 	for _, g := range had {
 		if g.Source == Manual {

@@ -1,6 +1,7 @@
 package scim_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -833,6 +834,49 @@ func TestBadProvisionerHangs(t *testing.T) {
 	}
 }
 
+// A moodyMapper is a RoleMapper, told how to misbehave.
+type moodyMapper struct{ roles func() ([]scim.Grant, error) }
+
+func (m *moodyMapper) Roles(context.Context, *scim.Directory, *scim.Resource, []scim.GroupRef) ([]scim.Grant, error) {
+	if m.roles == nil {
+		return nil, nil
+	}
+	return m.roles()
+}
+
+// TestBadRoleMapper: one that fails or panics rolls the whole request back, and
+// leaves nothing locked.
+func TestBadRoleMapper(t *testing.T) {
+	for name, roles := range map[string]func() ([]scim.Grant, error){
+		"fails":     func() ([]scim.Grant, error) { return nil, errors.New(secret) },
+		"panics":    func() ([]scim.Grant, error) { panic(secret) },
+		"not found": func() ([]scim.Grant, error) { return nil, fmt.Errorf("%w: %s", scim.ErrNotFound, secret) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			mapper := new(moodyMapper)
+			g := &target{world: &world{store: stores["memstore"](), app: newHostApp()}}
+			auth, err := scim.StaticTokens(scim.Token{Secret: tokenOf(ours), Directory: ours})
+			require.NoError(t, err)
+			g.scim, err = scim.NewHandler(g.store, mapper, auth, &scim.Config{Provisioner: g.app})
+			require.NoError(t, err)
+			g.Handler = scim.Mount(conversationBase, g.scim, nil)
+			g.user = g.addUser(t, ours, "ada@example.com", "")
+			g.group = g.addGroup(t, ours, "team", "", g.user)
+			g.app.drain()
+			mapper.roles = roles
+			for _, kind := range provisioned {
+				g.unchanged(t, func() {
+					a := g.writes()[kind].do(t, g).refused(t, http.StatusInternalServerError, "", kind)
+					require.NotContains(t, a.Body.String(), "hunter2")
+				})
+			}
+			mapper.roles = nil
+			g.writes()["PATCH user"].do(t, g).must(t, http.StatusOK)
+			g.consistent(t, ours)
+		})
+	}
+}
+
 // TestBadOnRequest: a hook that panics after the answer does not take it back.
 func TestBadOnRequest(t *testing.T) {
 	var log bytes.Buffer
@@ -868,4 +912,41 @@ func TestRequestLogIsBounded(t *testing.T) {
 	for _, e := range g.logged() {
 		require.Less(t, len(fmt.Sprintf("%+v", e)), 100_000, "%s %.40s", e.Method, e.Path)
 	}
+}
+
+// TestRequestLogKeepsNoRequest: what is kept of a request does not keep all of
+// it in memory.
+func TestRequestLogKeepsNoRequest(t *testing.T) {
+	g := newTarget(t, stores["memstore"](), func(cfg *scim.Config) { cfg.OnRequest = nil })
+	long := strings.Repeat("x", 512<<10)
+	for _, request := range []ask{
+		{method: "GET", target: "/Users?filter=" + url.QueryEscape(`userName eq "x"`) + "&x=" + long},
+		{method: "GET", target: "/Users?filter=" + long},
+		{method: "GET", target: "/" + long + "/Users"},
+		{method: "PATCH", target: "/Users/" + g.user, body: onePatch("replace", "x", quoted(long))},
+		{method: "PATCH", target: "/Groups/" + g.group, body: onePatch("add", "members", `[{"value":"nobody","display":`+quoted(long)+`}]`)},
+		{method: "PUT", target: "/Groups/" + g.group, body: `{"displayName":"team","members":[{"value":"nobody","display":` + quoted(long) + `},{"value":"` + g.user + `"}]}`},
+	} {
+		const times = 50
+		wire := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: example.com\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s",
+			request.method, conversationBase+request.target, tokenOf(ours), len(request.body), request.body)
+		before := live()
+		for range times {
+			r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(wire)))
+			require.NoError(t, err)
+			rec := httptest.NewRecorder()
+			g.ServeHTTP(rec, r)
+			require.Less(t, rec.Code, 500)
+		}
+		require.Less(t, live()-before, int64(times*len(long)/4), "%s %.60s", request.method, request.target)
+	}
+}
+
+// live returns how many bytes are in use.
+func live() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC() // the second empties what the first has left in pools
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }

@@ -1,7 +1,9 @@
 package scim
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -114,6 +116,17 @@ func asError(err error) *Error {
 		return &Error{Status: http.StatusServiceUnavailable, Detail: "the service is busy; try again", RetryAfter: 5 * time.Second, Err: err}
 	}
 	return &Error{Status: http.StatusInternalServerError, Err: err}
+}
+
+// hostError returns an error of the host's own code. Only an [*Error] in it is
+// an answer; others mean nothing here, such as a sentinel of a store that the
+// host came across in its own tables.
+func hostError(what string, err error) error {
+	var answer *Error
+	if errors.As(err, &answer) || errors.Is(err, context.Canceled) {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return errors.New(what + ": " + err.Error())
 }
 
 const errorSchema = "urn:ietf:params:scim:api:messages:2.0:Error"

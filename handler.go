@@ -124,6 +124,10 @@ func (x *exchange) serve(ctx context.Context) error {
 	var ok bool
 	x.route, ok = e.route(x.r)
 	x.q.Path = loggable(x.route.path)
+	const longLine = 1024
+	if len(x.r.RequestURI) > longLine { // of which they are views
+		x.q.Method, x.q.Path = strings.Clone(x.q.Method), strings.Clone(x.q.Path)
+	}
 	if caller.Directory.Disabled {
 		return refuse(http.StatusForbidden, "", "provisioning is switched off for this directory; switch it on in the application")
 	}

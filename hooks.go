@@ -50,14 +50,7 @@ func (h *hooks) call(ctx context.Context, hook func(ctx context.Context) error) 
 	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil:
 		return slowHook(err)
 	}
-	const failed = "scim: a hook of the host failed: "
-	var answer *Error
-	if errors.As(err, &answer) || errors.Is(err, context.Canceled) {
-		return fmt.Errorf(failed+"%w", err)
-	}
-	// Other errors mean nothing here: a sentinel of a store that the host's own
-	// code came across is not an answer about the request.
-	return errors.New(failed + err.Error())
+	return hostError("scim: a hook of the host failed", err)
 }
 
 // guard calls a hook that may never come back.

@@ -15,9 +15,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/elimity-com/scim/optional"
+	"github.com/elimity-com/scim/schema"
 	"github.com/stretchr/testify/require"
 
 	"github.com/muster-id/scim"
+	"github.com/muster-id/scim/attr"
+	"github.com/muster-id/scim/memstore"
 )
 
 const (
@@ -948,5 +952,89 @@ func TestNewHandlerRefuses(t *testing.T) {
 		h, err := make()
 		require.Error(t, err, name)
 		require.Nil(t, h, name)
+	}
+}
+
+// deviceTypes are the core types and one that a host might add, with every
+// characteristic that the core schemas lack (RFC 7643 section 7).
+func deviceTypes(t *testing.T) *scim.Types {
+	t.Helper()
+	text := func(name string, m schema.AttributeMutability, r schema.AttributeReturned) schema.CoreAttribute {
+		return schema.SimpleCoreAttribute(schema.SimpleStringParams(schema.StringParams{Name: name, Mutability: m, Returned: r}))
+	}
+	device, err := attr.NewType("Device", "/Devices", "A device", schema.Schema{
+		ID: "urn:example:2.0:Device", Name: optional.NewString("Device"),
+		Attributes: []schema.CoreAttribute{
+			schema.SimpleCoreAttribute(schema.SimpleStringParams(schema.StringParams{Name: "serial", Required: true, Mutability: schema.AttributeMutabilityImmutable()})),
+			text("label", schema.AttributeMutabilityReadWrite(), schema.AttributeReturnedDefault()),
+			text("state", schema.AttributeMutabilityReadOnly(), schema.AttributeReturnedDefault()),
+			text("pin", schema.AttributeMutabilityWriteOnly(), schema.AttributeReturnedNever()),
+			text("notes", schema.AttributeMutabilityReadWrite(), schema.AttributeReturnedRequest()),
+			text("kind", schema.AttributeMutabilityReadWrite(), schema.AttributeReturnedAlways()),
+		},
+	})
+	require.NoError(t, err)
+	core := scim.CoreTypes().All()
+	types, err := scim.NewTypes(core[0].Type, core[1].Type, device)
+	require.NoError(t, err)
+	return types
+}
+
+// A host's own resource type is served as the core ones are: immutable, readOnly,
+// writeOnly, and returned on request, always and never.
+func TestRFC7643Section7Characteristics(t *testing.T) {
+	types := deviceTypes(t)
+	for name, store := range map[string]scim.Store{"memstore": memstore.New(types, nil), "naive": newNaiveStore()} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, store, func(cfg *scim.Config) { cfg.Types = types })
+			body := func(serial, label string) string {
+				return `{"schemas":["urn:example:2.0:Device"],` + serial + `"label":` + quoted(label) + `,"state":"forged","pin":"1234","notes":"n","kind":"k"}`
+			}
+			const serial = `"serial":"S-1",`
+			a := ask{method: "POST", target: "/Devices", body: body(serial, "one")}.do(t, w).must(t, http.StatusCreated)
+			path := "/Devices/" + a.text("/id")
+			require.Equal(t, "http://example.com"+conversationBase+path, a.Header().Get("Location"))
+			for _, a := range []*response{a, w.get(t, path)} {
+				require.Equal(t, "S-1", a.text("/serial"))
+				require.Equal(t, "Device", a.text("/meta/resourceType"))
+				for _, hidden := range []string{"/state", "/pin", "/notes"} {
+					require.False(t, a.has(hidden), hidden)
+				}
+			}
+			require.Equal(t, "n", w.get(t, path+"?attributes=notes").text("/notes"), "returned on request")
+			require.Equal(t, "k", w.get(t, path+"?attributes=label").text("/kind"), "always returned")
+			require.Equal(t, "k", w.get(t, path+"?excludedAttributes=kind").text("/kind"))
+			require.False(t, w.get(t, path+"?attributes=pin").has("/pin"))
+
+			ask{method: "POST", target: "/Devices", body: body("", "x")}.do(t, w).refused(t, http.StatusBadRequest, scim.InvalidValue, "serial is required")
+			put := func(serial, label string) *response {
+				return ask{method: "PUT", target: path, body: body(serial, label)}.do(t, w)
+			}
+			require.Equal(t, "two", put(serial, "two").must(t, http.StatusOK, "section 3.5.1: the same value").text("/label"))
+			before := w.get(t, path).doc
+			put(`"serial":"S-2",`, "three").refused(t, http.StatusBadRequest, scim.Mutability, "another value of an immutable attribute")
+			require.Equal(t, http.StatusBadRequest, put("", "three").Code, "and none")
+			ask{method: "PATCH", target: path, body: onePatch("replace", "serial", `"S-2"`)}.do(t, w).refused(t, http.StatusBadRequest, scim.Mutability)
+			ask{method: "PATCH", target: path, body: onePatch("remove", "serial", "")}.do(t, w).must(t, http.StatusBadRequest)
+			require.Equal(t, any(before), any(w.get(t, path).doc))
+			require.Equal(t, "four", ask{method: "PATCH", target: path, body: onePatch("replace", "label", `"four"`)}.do(t, w).must(t, http.StatusOK).text("/label"))
+
+			require.Len(t, w.filtered(t, "/Devices", `serial eq "s-1" and notes eq "n"`), 1)
+			for _, query := range []string{"filter=" + url.QueryEscape(`pin eq "1234"`), "sortBy=pin"} {
+				require.Equal(t, http.StatusBadRequest, w.get(t, "/Devices?"+query).Code, "rule E3: %s would tell what is never returned", query)
+			}
+			require.Contains(t, w.scim.Routes(), "PATCH /Devices/{id}")
+			require.Equal(t, "/Devices", w.get(t, "/ResourceTypes/Device").text("/endpoint"))
+			var mutabilities []string
+			for _, a := range w.get(t, "/Schemas/urn:example:2.0:Device").doc["attributes"].([]any) {
+				mutabilities = append(mutabilities, fmt.Sprint(a.(map[string]any)["name"], "-", a.(map[string]any)["mutability"]))
+			}
+			require.Subset(t, mutabilities, []string{"serial-immutable", "label-readWrite", "state-readOnly", "pin-writeOnly"})
+
+			ask{method: "DELETE", target: path, header: map[string]string{"If-Match": `W/"0"`}}.do(t, w).refused(t, http.StatusPreconditionFailed, "")
+			ask{method: "DELETE", target: path}.do(t, w).must(t, http.StatusNoContent)
+			w.get(t, path).refused(t, http.StatusNotFound, "")
+			require.Empty(t, w.app.drain(), "a device is no account")
+		})
 	}
 }

@@ -152,7 +152,7 @@ func (p *population) slowWrites(pause *atomic.Int64) (disturbance, error) {
 		write: func(int) error {
 			active = 1 - active
 			start := time.Now()
-			if err := c.expect(&messages[1-active], &want); err != nil {
+			if err := c.expect(&messages[active], &want); err != nil {
 				return err
 			}
 			if took := time.Since(start); took < provisionerDelay {
