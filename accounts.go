@@ -11,12 +11,11 @@ import (
 
 // A subject is a user whose account a request affects.
 type subject struct {
-	id     string
-	user   *Resource     // nil: read it
-	was    *AccountState // as it is stored
-	next   *AccountState // as the request's own rules changed it; nil: was, read if that is nil too
+	id string
+	Person
+	known  bool          // Person is what the transaction sees; otherwise it is read
+	next   *AccountState // as the request's own rules changed it; nil: as it was
 	change Change
-	fresh  bool // just created: no groups, no stored state
 }
 
 // batch is how many accounts are worked out at once: a group of 100,000
@@ -40,25 +39,21 @@ func (w *work) tellSome(ctx context.Context, subjects []subject) error {
 	if err := w.load(ctx, subjects); err != nil {
 		return err
 	}
-	groups, err := w.groupsOf(ctx, subjects)
-	if err != nil {
-		return err
-	}
-	if len(subjects) == 1 {
-		w.groups, w.groupsOfUser = groups[0], subjects[0].id // the answer may show them
-	}
 	accounts := make([]*Account, 0, len(subjects))
 	told := make([]*subject, 0, len(subjects))
 	for i := range subjects {
 		s := &subjects[i]
-		if s.user == nil {
+		if s.User == nil {
 			continue // a group as a member of a group, or gone
 		}
-		a, err := w.account(ctx, s, groups[i])
+		a, err := w.account(ctx, s)
 		if err != nil {
 			return err
 		}
 		accounts, told = append(accounts, a), append(told, s)
+	}
+	if len(told) == 1 {
+		w.groups, w.groupsOfUser = told[0].Groups, told[0].id // the answer may show them
 	}
 	if w.provisioner != nil {
 		if err := w.provision(ctx, accounts); err != nil {
@@ -70,7 +65,7 @@ func (w *work) tellSome(ctx context.Context, subjects []subject) error {
 	}
 	for i, s := range told {
 		s.next.HostID = cmp.Or(accounts[i].HostID, s.next.HostID)
-		if s.was != nil && sameState(s.was, s.next) {
+		if s.Account != nil && sameState(s.Account, s.next) {
 			continue
 		}
 		if err := w.tx.PutAccount(ctx, s.next); err != nil {
@@ -86,68 +81,51 @@ func sameState(a, b *AccountState) bool {
 		slices.Equal(a.Grants, b.Grants)
 }
 
-// load reads the users and states that the caller did not have.
+// load reads who of the subjects is not known yet, and lets their groups claim
+// what the role mapping has for them.
 func (w *work) load(ctx context.Context, subjects []subject) error {
 	var missing []string
-	var at []int
+	for i := range subjects {
+		if !subjects[i].known {
+			missing = append(missing, subjects[i].id)
+		}
+	}
+	var people []Person
+	if len(missing) > 0 {
+		var err error
+		if people, err = w.tx.People(ctx, w.Directory, missing); err != nil {
+			return err
+		}
+	}
 	for i := range subjects {
 		s := &subjects[i]
-		if s.user == nil {
-			user, err := w.tx.Get(ctx, Ref{w.Directory, "User", s.id}, GetOptions{})
-			if err != nil && !errors.Is(err, ErrNotFound) {
-				return err
-			}
-			s.user = user
+		if !s.known {
+			s.Person, s.known, people = people[0], true, people[1:]
 		}
-		if s.was == nil && !s.fresh && s.user != nil {
-			missing, at = append(missing, s.id), append(at, i)
+		if err := w.bindAll(ctx, s.Groups); err != nil {
+			return err
 		}
-	}
-	if len(missing) == 0 {
-		return nil
-	}
-	states, err := w.tx.Accounts(ctx, w.Directory, missing)
-	if err != nil {
-		return err
-	}
-	for i, state := range states {
-		subjects[at[i]].was = state
 	}
 	return nil
 }
 
-func (w *work) groupsOf(ctx context.Context, subjects []subject) ([][]GroupRef, error) {
-	if len(subjects) == 1 && subjects[0].fresh {
-		return make([][]GroupRef, 1), nil
-	}
-	ids := make([]string, len(subjects))
-	for i := range subjects {
-		ids[i] = subjects[i].id
-	}
-	groups, err := w.tx.GroupsOf(ctx, w.Directory, ids)
+// person reads one user with what is kept beside it.
+func (w *work) person(ctx context.Context, directory Key, id string) (Person, error) {
+	people, err := w.tx.People(ctx, directory, []string{id})
 	if err != nil {
-		return nil, err
+		return Person{}, err
 	}
-	if w.binder != nil && w.ledger != nil {
-		for i := range groups {
-			for j := range groups[i] {
-				if err := w.bind(ctx, &groups[i][j]); err != nil {
-					return nil, err
-				}
-			}
-		}
-	}
-	return groups, nil
+	return people[0], nil
 }
 
 // account works out the complete desired state of a user's account and what is
 // kept of it, and raises the event of changed roles.
-func (w *work) account(ctx context.Context, s *subject, groups []GroupRef) (*Account, error) {
-	r := s.user
+func (w *work) account(ctx context.Context, s *subject) (*Account, error) {
+	r := s.User
 	if s.next == nil {
 		s.next = new(AccountState)
-		if s.was != nil {
-			*s.next = *s.was
+		if s.Account != nil {
+			*s.next = *s.Account
 		} else {
 			s.next.User = r.Ref()
 			s.next.Email, _ = emailOf(r, w.dir.Policy.EmailSource)
@@ -160,20 +138,20 @@ func (w *work) account(ctx context.Context, s *subject, groups []GroupRef) (*Acc
 	if wanted {
 		// A person who is out keeps the roles that were left behind, and gets
 		// today's when coming back (rule B3).
-		grants, err := w.grants(ctx, r, groups, next.Grants)
+		grants, err := w.grants(ctx, r, s.Groups, next.Grants)
 		if err != nil {
 			return nil, err
 		}
 		next.Grants = grants
 	}
 	var before []Grant
-	if s.was != nil {
-		before = s.was.Grants
+	if s.Account != nil {
+		before = s.Account.Grants
 	}
 	if !slices.Equal(before, next.Grants) && w.ledger != nil {
 		w.event(&Event{Type: UserRolesChanged, Data: r, Roles: next.Grants, PreviousRoles: before})
 	}
-	return w.describe(r, next, groups, s.change), nil
+	return w.describe(r, next, s.Groups, s.change), nil
 }
 
 // grants turns groups into roles (rules C1 to C7): the mapper's, and those
@@ -197,6 +175,18 @@ func withManual(grants []Grant, roles []string) []Grant {
 		grants = append(grants, Grant{Role: role, Source: Manual})
 	}
 	return canonicalGrants(grants)
+}
+
+func (w *work) bindAll(ctx context.Context, groups []GroupRef) error {
+	if w.binder == nil || w.ledger == nil {
+		return nil
+	}
+	for i := range groups {
+		if err := w.bind(ctx, &groups[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // bind gives a group the selectors of the role mapping that match it now: each
@@ -302,49 +292,55 @@ func (w *work) describe(r *Resource, state *AccountState, groups []GroupRef, cha
 
 // profileOf maps attributes to the profile (rule E4).
 func profileOf(r *Resource) Profile {
-	u, t := r.User(), r.typ
-	p := Profile{
-		Name: u.DisplayName(), GivenName: u.GivenName(), FamilyName: u.FamilyName(),
-		PreferredUserName: u.UserName(),
-		PhoneNumber:       r.text(t.phone), Picture: r.text(t.photo), Locale: r.text(t.locale),
+	t := r.typ
+	var p Profile
+	var formatted string
+	for v := r.Doc().First(); v.Exists(); v = v.Next() {
+		switch v.Attr() {
+		case t.userName:
+			p.PreferredUserName = v.Text()
+		case t.name:
+			formatted, p.GivenName, p.FamilyName = v.Get(t.formatted).Text(), v.Get(t.givenName).Text(), v.Get(t.familyName).Text()
+		case t.displayName:
+			p.Name = v.Text()
+		case t.locale:
+			p.Locale = v.Text()
+		case t.phones:
+			p.PhoneNumber = v.First().Get(t.phone).Text()
+		case t.photos:
+			p.Picture = v.First().Get(t.photo).Text()
+		}
 	}
 	if p.Name == "" {
-		p.Name = cmp.Or(u.FormattedName(), strings.TrimSpace(p.GivenName+" "+p.FamilyName))
+		p.Name = cmp.Or(formatted, strings.TrimSpace(p.GivenName+" "+p.FamilyName))
 	}
 	return p
 }
 
 // current describes the account of a user as it is, also of a deleted one.
 func (w *work) current(ctx context.Context, user Ref, change Change) (*Account, error) {
-	states, err := w.tx.Accounts(ctx, user.Directory, []string{user.ID})
-	if err != nil {
+	p, err := w.person(ctx, user.Directory, user.ID)
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	state := states[0]
-	if state == nil {
+	case p.Account == nil:
 		return nil, ErrNotFound
+	case p.User == nil:
+		return w.departed(p.Account, nil), nil
 	}
-	r, err := w.tx.Get(ctx, user, GetOptions{})
-	if errors.Is(err, ErrNotFound) {
-		return w.departed(state, nil), nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	groups, err := w.groupsOf(ctx, []subject{{id: user.ID}})
-	if err != nil {
-		return nil, err
-	}
-	return w.describe(r, state, groups[0], change), nil
+	return w.describe(p.User, p.Account, p.Groups, change), w.bindAll(ctx, p.Groups)
 }
 
 // desired describes the account of a user of a store that keeps no states.
-func (w *work) desired(ctx context.Context, s subject) (*Account, error) {
-	groups, err := w.groupsOf(ctx, []subject{s})
-	if err != nil {
+func (w *work) desired(ctx context.Context, id string) (*Account, error) {
+	s := []subject{{id: id, change: Resynced}}
+	if err := w.load(ctx, s); err != nil {
 		return nil, err
 	}
-	return w.account(ctx, &s, groups[0])
+	if s[0].User == nil {
+		return nil, ErrNotFound
+	}
+	return w.account(ctx, &s[0])
 }
 
 // departed describes the account of a deleted user: no access, no roles but

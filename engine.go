@@ -222,11 +222,11 @@ func (e *Engine) record(ctx context.Context, q *request, cause *Error) {
 
 // recordRefusal appends the event of a refused change, once per distinct value.
 func (e *Engine) recordRefusal(ctx context.Context, q *request, tx Tx, ev *Event) error {
-	states, err := tx.Accounts(ctx, q.Directory, []string{ev.Data.ID()})
+	people, err := tx.People(ctx, q.Directory, []string{ev.Data.ID()})
 	if err != nil {
 		return err
 	}
-	if s := states[0]; s != nil && !sameEmail(s.RefusedEmail, ev.Note) {
+	if s := people[0].Account; s != nil && !sameEmail(s.RefusedEmail, ev.Note) {
 		next := *s
 		next.RefusedEmail = ev.Note
 		ev.Time, ev.Directory, ev.Actor, ev.Request = q.Time, q.Directory, q.Actor, q.ID
@@ -486,13 +486,16 @@ func (e *Engine) Resync(ctx context.Context, d *Directory, users ...string) erro
 	}
 	q := e.system(d, "resync")
 	return e.write(ctx, q, false, func(ctx context.Context, w *work) error {
+		people, err := w.tx.People(ctx, d.Key(), users)
+		if err != nil {
+			return err
+		}
 		subjects := make([]subject, len(users))
 		for i, id := range users {
-			user, err := w.tx.Get(ctx, Ref{d.Key(), "User", id}, GetOptions{})
-			if err != nil {
-				return err
+			if people[i].User == nil {
+				return fmt.Errorf("%w: user %s", ErrNotFound, id)
 			}
-			subjects[i] = subject{id: id, user: user, change: Resynced}
+			subjects[i] = subject{id: id, Person: people[i], known: true, change: Resynced}
 		}
 		return w.tell(ctx, subjects)
 	})
@@ -543,23 +546,19 @@ func (e *Engine) changeAccount(ctx context.Context, d *Directory, user string, c
 	}
 	q := e.system(d, "administrator")
 	return e.write(ctx, q, false, func(ctx context.Context, w *work) error {
-		r, err := w.tx.Get(ctx, Ref{d.Key(), "User", user}, GetOptions{})
+		person, err := w.person(ctx, d.Key(), user)
 		if err != nil {
 			return err
 		}
-		states, err := w.tx.Accounts(ctx, d.Key(), []string{user})
-		if err != nil {
+		if person.User == nil || person.Account == nil {
+			return fmt.Errorf("%w: user %s", ErrNotFound, user)
+		}
+		next := *person.Account
+		if err := change(ctx, w, person.User, &next); err != nil {
 			return err
 		}
-		if states[0] == nil {
-			return fmt.Errorf("%w: the user has no account", ErrNotFound)
-		}
-		next := *states[0]
-		if err := change(ctx, w, r, &next); err != nil {
-			return err
-		}
-		w.holdEvents(states[0], &next, r)
-		return w.tell(ctx, []subject{{id: user, user: r, was: states[0], next: &next, change: Updated}})
+		w.holdEvents(person.Account, &next, person.User)
+		return w.tell(ctx, []subject{{id: user, Person: person, known: true, next: &next, change: Updated}})
 	})
 }
 
@@ -569,19 +568,14 @@ func (e *Engine) Account(ctx context.Context, d *Directory, user string) (*Accou
 	if err := e.checkDirectory(d); err != nil {
 		return nil, err
 	}
-	ref := Ref{d.Key(), "User", user}
 	if e.ledger == nil {
-		r, err := e.store.Get(ctx, ref, GetOptions{})
-		if err != nil {
-			return nil, err
-		}
 		w := &work{Engine: e, request: e.system(d, "system"), tx: plainTx{e}}
-		return w.desired(ctx, subject{id: user, user: r, change: Resynced})
+		return w.desired(ctx, user)
 	}
 	var a *Account
 	err := e.ledger.Do(ctx, d.Tenant, func(ctx context.Context, tx Tx) (err error) {
 		w := &work{Engine: e, request: e.system(d, "system"), tx: tx}
-		a, err = w.current(ctx, ref, Resynced)
+		a, err = w.current(ctx, Ref{d.Key(), "User", user}, Resynced)
 		return err
 	})
 	return a, err

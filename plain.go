@@ -237,11 +237,25 @@ func (p plainTx) GroupsOf(ctx context.Context, directory Key, users []string) ([
 	return all, nil
 }
 
+// People reads the users and looks for their groups.
+func (p plainTx) People(ctx context.Context, directory Key, users []string) ([]Person, error) {
+	groups, err := p.GroupsOf(ctx, directory, users)
+	if err != nil {
+		return nil, err
+	}
+	people := make([]Person, len(users))
+	for i, id := range users {
+		r, err := p.e.store.Get(ctx, Ref{directory, "User", id}, GetOptions{})
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return nil, err
+		}
+		people[i] = Person{User: r, Groups: groups[i]}
+	}
+	return people, nil
+}
+
 // What only a Ledger keeps.
 
-func (plainTx) Accounts(_ context.Context, _ Key, users []string) ([]*AccountState, error) {
-	return make([]*AccountState, len(users)), nil
-}
 func (plainTx) PutAccount(context.Context, *AccountState) error { return nil }
 func (plainTx) Departed(context.Context, Key, string, string) (*AccountState, error) {
 	return nil, nil

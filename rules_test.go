@@ -271,8 +271,8 @@ func (r *ruleRig) state(user string) *scim.AccountState {
 	r.t.Helper()
 	var state *scim.AccountState
 	require.NoError(r.t, r.store.Do(context.Background(), r.dir.Tenant, func(ctx context.Context, tx scim.Tx) error {
-		states, err := tx.Accounts(ctx, r.dir.Key(), []string{user})
-		state = states[0]
+		people, err := tx.People(ctx, r.dir.Key(), []string{user})
+		state = people[0].Account
 		return err
 	}))
 	require.NotNil(r.t, state)

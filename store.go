@@ -160,9 +160,9 @@ type Ledger interface {
 type Tx interface {
 	MemberStore
 
-	// Accounts returns the state of each user's account in turn, nil where
-	// there is none. It must not be changed.
-	Accounts(ctx context.Context, directory Key, users []string) ([]*AccountState, error)
+	// People returns each of the users in turn with what is kept beside it.
+	// Account must not be changed; Groups is the caller's.
+	People(ctx context.Context, directory Key, users []string) ([]Person, error)
 
 	// PutAccount stores the state of an account, which must not be changed
 	// afterwards. It stays when its user is deleted (rule B1).
@@ -220,6 +220,13 @@ type AccountState struct {
 	// RefusedEmail is the change of email that was refused or held back last
 	// (rule A4), ApprovedEmail the one that an administrator approved.
 	RefusedEmail, ApprovedEmail string
+}
+
+// A Person is a user of a directory with what is kept beside it.
+type Person struct {
+	User    *Resource     // nil: there is no such user, or no longer
+	Account *AccountState // nil: there is none; a deleted user's stays
+	Groups  []GroupRef    // those of [MemberStore.GroupsOf]
 }
 
 // A Delivery names one outstanding call of Committed.

@@ -15,9 +15,9 @@ type ResourceType struct {
 	*attr.Type
 
 	// Attributes that rules read, nil where the type does not have them.
-	userName, active, emails, emailValue, emailType, emailPrimary, groups *attr.Attribute
-	displayName, members, memberValue                                     *attr.Attribute
-	formatted, givenName, familyName, locale, phone, photo                *attr.Attribute
+	userName, active, emails, emailValue, emailType, emailPrimary, groups        *attr.Attribute
+	displayName, members, memberValue                                            *attr.Attribute
+	name, formatted, givenName, familyName, locale, phones, phone, photos, photo *attr.Attribute
 }
 
 // IsUser reports whether resources of the type are people: the rules about
@@ -82,8 +82,9 @@ func resolve(t *attr.Type) *ResourceType {
 		rt.userName, rt.active, rt.groups = find("userName"), find("active"), find("groups")
 		rt.emails, rt.emailValue, rt.emailType, rt.emailPrimary = find("emails"), find("emails.value"), find("emails.type"), find("emails.primary")
 		rt.displayName = find("displayName")
-		rt.formatted, rt.givenName, rt.familyName = find("name.formatted"), find("name.givenName"), find("name.familyName")
-		rt.locale, rt.phone, rt.photo = find("locale"), find("phoneNumbers.value"), find("photos.value")
+		rt.name, rt.formatted, rt.givenName, rt.familyName = find("name"), find("name.formatted"), find("name.givenName"), find("name.familyName")
+		rt.locale, rt.phones, rt.phone = find("locale"), find("phoneNumbers"), find("phoneNumbers.value")
+		rt.photos, rt.photo = find("photos"), find("photos.value")
 	case "Group":
 		rt.displayName, rt.members, rt.memberValue = find("displayName"), find("members"), find("members.value")
 	}

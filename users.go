@@ -50,7 +50,7 @@ func (w *work) createUser(ctx context.Context, r *Resource) (*Resource, error) {
 	if next.Held != "" {
 		w.event(&Event{Type: UserHeld, Data: created, Note: next.Held})
 	}
-	return created, w.tell(ctx, []subject{{id: created.id, user: created, next: next, change: change, fresh: true}})
+	return created, w.tell(ctx, []subject{{id: created.id, Person: Person{User: created}, known: true, next: next, change: change}})
 }
 
 // rejoin gives a person who was deleted and comes back the same host account
@@ -156,15 +156,15 @@ func (w *work) keptBy(ctx context.Context, r *Resource, email string) (bool, err
 func (w *work) updateUser(ctx context.Context, before, next *Resource, was Version) (*Resource, error) {
 	if next == before || before.doc.Equal(&next.doc) {
 		if w.ledger == nil { // a retry heals what a crash left untold
-			return before, w.tell(ctx, []subject{{id: before.id, user: before, change: Updated}})
+			return before, w.tell(ctx, []subject{{id: before.id, change: Updated}})
 		}
 		return before, nil
 	}
-	states, err := w.tx.Accounts(ctx, w.Directory, []string{before.id})
+	person, err := w.person(ctx, w.Directory, before.id)
 	if err != nil {
 		return nil, err
 	}
-	account := states[0]
+	account := person.Account
 	email := emailChangeOf(w.dir, before, next)
 	state := &AccountState{User: before.Ref(), Email: email.was}
 	if account != nil {
@@ -200,7 +200,8 @@ func (w *work) updateUser(ctx context.Context, before, next *Resource, was Versi
 	}
 	w.event(&Event{Type: kind, Data: after, Previous: before})
 	w.holdEvents(account, state, after)
-	return after, w.tell(ctx, []subject{{id: after.id, user: after, was: account, next: state, change: change}})
+	person.User = after
+	return after, w.tell(ctx, []subject{{id: after.id, Person: person, known: true, next: state, change: change}})
 }
 
 // recheck applies the rules of creation again where a change touches them: on
@@ -242,11 +243,7 @@ func (w *work) holdEvents(was, is *AccountState, r *Resource) {
 // deleteUser removes a person: access ends, memberships are dropped, the
 // account's state stays so that the person can come back (rules B1, B2, B4).
 func (w *work) deleteUser(ctx context.Context, r *Resource) error {
-	states, err := w.tx.Accounts(ctx, w.Directory, []string{r.id})
-	if err != nil {
-		return err
-	}
-	groups, err := w.tx.GroupsOf(ctx, w.Directory, []string{r.id})
+	person, err := w.person(ctx, w.Directory, r.id)
 	if err != nil {
 		return err
 	}
@@ -254,7 +251,7 @@ func (w *work) deleteUser(ctx context.Context, r *Resource) error {
 		return err
 	}
 	w.event(&Event{Type: UserDeleted, Data: r})
-	for _, g := range groups[0] {
+	for _, g := range person.Groups {
 		group, err := w.tx.Get(ctx, Ref{w.Directory, "Group", g.ID}, GetOptions{WithoutMembers: true})
 		if err != nil {
 			return fmt.Errorf("scim: the group of a deleted user: %w", err)
@@ -263,18 +260,16 @@ func (w *work) deleteUser(ctx context.Context, r *Resource) error {
 	}
 	next := AccountState{User: r.Ref(), ExternalID: r.ExternalID()}
 	next.Email, _ = emailOf(r, w.dir.Policy.EmailSource)
-	if states[0] != nil {
-		next = *states[0]
-	}
-	next.Active, next.Deleted = false, true
-	next.Grants = nil
-	if states[0] != nil {
-		for _, g := range states[0].Grants {
+	if person.Account != nil {
+		next = *person.Account
+		next.Grants = nil
+		for _, g := range person.Account.Grants {
 			if g.Source == Manual {
 				next.Grants = append(next.Grants, g)
 			}
 		}
 	}
+	next.Active, next.Deleted = false, true
 	account := w.departed(&next, r)
 	if w.provisioner != nil {
 		if err := w.provision(ctx, []*Account{account}); err != nil {

@@ -337,9 +337,9 @@ func dump(t testing.TB, store scim.Store, d *scim.Directory) string {
 	require.NoError(t, err)
 	fmt.Fprintf(&b, "groups %v\n", groups)
 	require.NoError(t, ledger.Do(ctx, d.Tenant, func(ctx context.Context, tx scim.Tx) error {
-		accounts, err := tx.Accounts(ctx, d.Key(), users)
-		for _, a := range accounts {
-			fmt.Fprintf(&b, "account %+v\n", a)
+		people, err := tx.People(ctx, d.Key(), users)
+		for _, p := range people {
+			fmt.Fprintf(&b, "account %+v\n", p.Account)
 		}
 		return err
 	}))

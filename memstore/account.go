@@ -243,28 +243,32 @@ func (a *accounts) settle() {
 	a.undo = nil
 }
 
-// account returns the account of the user with that id, nil if there is none.
-func (v view) account(id string) *account {
-	if v.directory == nil {
-		return nil
-	}
-	if slot, e := v.find(v.store.kindNamed(userType), id); e != nil {
-		return v.row(slot).account
-	}
-	return v.accounts.detached[id]
-}
-
-// Accounts implements [scim.Tx].
-func (x *tx) Accounts(_ context.Context, key scim.Key, users []string) ([]*scim.AccountState, error) {
+// People implements [scim.Tx].
+func (x *tx) People(_ context.Context, key scim.Key, users []string) ([]scim.Person, error) {
 	v, err := x.view(key)
 	if err != nil {
 		return nil, err
 	}
-	all := make([]*scim.AccountState, len(users))
-	for i, id := range users {
-		all[i] = v.account(id).state(scim.Ref{Directory: key, Type: userType, ID: id})
+	people := make([]scim.Person, len(users))
+	if v.directory == nil {
+		return people, nil
 	}
-	return all, nil
+	k := v.store.kindNamed(userType)
+	const usual = 4 // groups of a user
+	refs := make([]scim.GroupRef, 0, min(usual*len(users), 1024))
+	for i, id := range users {
+		p := &people[i]
+		user := scim.Ref{Directory: key, Type: userType, ID: id}
+		slot, e := v.find(k, id)
+		if e == nil {
+			p.Account = v.accounts.detached[id].state(user)
+			continue
+		}
+		start := len(refs)
+		refs = v.groupRefs(refs, slot, e)
+		p.User, p.Account, p.Groups = e.res, v.row(slot).account.state(user), refs[start:len(refs):len(refs)]
+	}
+	return people, nil
 }
 
 // PutAccount implements [scim.Tx]. It copies a.

@@ -261,7 +261,7 @@ func TestATransactionIsOfOneTenant(t *testing.T) {
 				require.NotErrorIs(t, err, scim.ErrNotFound)
 			}
 		}
-		_, errAccounts := tx.Accounts(ctx, eve, []string{"1"})
+		_, errAccounts := accountsOf(ctx, tx, eve, []string{"1"})
 		_, errDeparted := tx.Departed(ctx, eve, "x", "")
 		_, errBindings := tx.Bindings(ctx, eve)
 		_, errDeliver := tx.Deliver(ctx, scim.Delivery{User: userRef(eve, "1")})
@@ -382,7 +382,7 @@ func TestB1AccountsStayWhenTheirUsersAreDeleted(t *testing.T) {
 		}))
 	}
 	require.NoError(t, s.Do(t.Context(), "acme", func(ctx context.Context, tx scim.Tx) error {
-		states, err := tx.Accounts(ctx, ada, []string{"2", "3", "1"})
+		states, err := accountsOf(ctx, tx, ada, []string{"2", "3", "1"})
 		require.NoError(t, err)
 		require.Equal(t, "h1", states[0].HostID)
 		require.Nil(t, states[1])
@@ -595,7 +595,7 @@ func TestA1Isolation(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, requests)
 		require.NoError(t, s.Do(t.Context(), ada.Tenant, func(ctx context.Context, tx scim.Tx) error {
-			states, err := tx.Accounts(ctx, ada, []string{"boss", "left"})
+			states, err := accountsOf(ctx, tx, ada, []string{"boss", "left"})
 			require.NoError(t, err)
 			require.Equal(t, []*scim.AccountState{nil, nil}, states)
 			for _, by := range [][2]string{{"xl", ""}, {"", "left@b.test"}} {

@@ -582,7 +582,7 @@ func (h *history) checkAccounts(ctx context.Context, tx scim.Tx, m *model, key s
 	d := m.dir(key)
 	for i := range 14 {
 		id := fmt.Sprintf("id-%d", i)
-		states, err := tx.Accounts(ctx, key, []string{id})
+		states, err := accountsOf(ctx, tx, key, []string{id})
 		require.NoError(h, err)
 		require.Len(h, states, 1)
 		if want, ok := d.accounts[id]; ok {
@@ -650,4 +650,14 @@ func TestHistoriesAgreeWithTheModel(t *testing.T) {
 			require.NotEmpty(t, committed.dir(ada).resources)
 		})
 	}
+}
+
+// accountsOf returns the state of each user's account in turn.
+func accountsOf(ctx context.Context, tx scim.Tx, key scim.Key, users []string) ([]*scim.AccountState, error) {
+	people, err := tx.People(ctx, key, users)
+	states := make([]*scim.AccountState, len(people))
+	for i, p := range people {
+		states[i] = p.Account
+	}
+	return states, err
 }

@@ -151,9 +151,14 @@ func (x *tx) changeMembers(ref scim.Ref, change scim.MemberChange, was scim.Vers
 	}
 	for _, id := range change.Remove {
 		for _, k := range x.store.kinds {
-			if member, r := v.find(k, id); r != nil && edit.remove(member) && e.members.has(member) {
+			member, r := v.find(k, id)
+			if r == nil || !edit.remove(member) {
+				continue
+			}
+			if e.members.has(member) {
 				result.Removed = append(result.Removed, v.member(r))
 			}
+			break
 		}
 	}
 	members := edit.set()
