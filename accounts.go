@@ -361,15 +361,14 @@ func (w *work) departed(state *AccountState, last *Resource) *Account {
 // provision calls the Provisioner for each account in turn.
 func (w *work) provision(ctx context.Context, accounts []*Account) error {
 	for _, a := range accounts {
-		var id string
-		err := w.hooks.call(ctx, func(ctx context.Context) (err error) {
-			id, err = w.provisioner.Provision(ctx, a)
+		err := w.hooks.call(ctx, func(ctx context.Context) error {
+			id, err := w.provisioner.Provision(ctx, a)
+			a.HostID = cmp.Or(id, a.HostID)
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		a.HostID = cmp.Or(id, a.HostID)
 	}
 	return nil
 }

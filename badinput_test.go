@@ -950,3 +950,22 @@ func live() int64 {
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
 }
+
+// TestBadProvisionerHangsLate: one that has always been prompt and then hangs,
+// ignoring its context, is given up all the same.
+func TestBadProvisionerHangsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app := &moodyApp{hostApp: newHostApp()}
+		g := newTarget(t, stores["memstore"](), func(cfg *scim.Config) {
+			cfg.Provisioner = app
+			cfg.ProvisionTimeout = 50 * time.Millisecond
+		})
+		for i := range 2500 {
+			ask{method: "PATCH", target: "/Users/" + g.user, body: onePatch("replace", "active", []string{"true", "false"}[i%2])}.do(t, g)
+		}
+		end := make(chan struct{})
+		defer close(end)
+		app.provision = func(context.Context) error { <-end; return nil }
+		g.writes()["PATCH user"].do(t, g).refused(t, http.StatusServiceUnavailable, "")
+	})
+}

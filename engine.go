@@ -44,7 +44,7 @@ func NewEngine(store Store, roles RoleMapper, cfg *Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{store: store, roles: roles, provisioner: resolved.Provisioner, cfg: resolved, hooks: hooks{limit: resolved.ProvisionTimeout}}
+	e := &Engine{store: store, roles: roles, provisioner: resolved.Provisioner, cfg: resolved, hooks: hooks{limit: resolved.ProvisionTimeout, direct: resolved.DirectHooks}}
 	e.members, _ = store.(MemberStore)
 	e.ledger, _ = store.(Ledger)
 	e.binder, _ = roles.(Binder)

@@ -20,8 +20,8 @@ import (
 // for a row of its own by Tenant, Directory and ExternalID, or the email, before it makes one: a
 // create that was rolled back comes again with another ID. An error rolls the whole request
 // back: an [*Error] is answered as it is, any other as a 500 that tells
-// nothing. Provision is called concurrently for different tenants, never for
-// one.
+// nothing. Provision is called concurrently for different tenants; for one tenant
+// only with a plain [Store].
 type Provisioner interface {
 	Provision(ctx context.Context, a *Account) (hostID string, err error)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"sync/atomic"
 	"time"
 
@@ -9,6 +10,8 @@ import (
 	"github.com/muster-id/scim/memstore"
 	"github.com/muster-id/scim/roles"
 )
+
+var guarded = flag.Bool("guarded", false, "call the Provisioner as for hosts that may hang, in a goroutine of its own")
 
 // newOurs returns the library as a host would mount it: memory store, roles by
 // group, events and request log on, and a Provisioner that sleeps for pause
@@ -40,7 +43,7 @@ func newOurs(pause *atomic.Int64) (subject, error) {
 		return a.ID, nil
 	})
 	handler, err := scim.NewHandler(memstore.New(scim.CoreTypes(), nil), mapper, auth, &scim.Config{
-		Provisioner: host, BaseURL: baseURL, ProvisionTimeout: time.Minute,
+		Provisioner: host, BaseURL: baseURL, ProvisionTimeout: time.Minute, DirectHooks: !*guarded,
 	})
 	if err != nil {
 		return subject{}, err

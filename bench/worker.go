@@ -130,7 +130,7 @@ func startWorker(name string, n, step int) (*worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	command := exec.Command(self, "-worker", name, "-n", strconv.Itoa(n), "-step", strconv.Itoa(step)) //nolint:gosec,noctx // itself
+	command := exec.Command(self, "-worker", name, "-n", strconv.Itoa(n), "-step", strconv.Itoa(step), "-guarded="+strconv.FormatBool(*guarded)) //nolint:gosec,noctx // itself
 	command.Stderr = os.Stderr
 	in, err := command.StdinPipe()
 	if err != nil {
