@@ -39,21 +39,17 @@ func (w *work) tellSome(ctx context.Context, subjects []subject) error {
 	if err := w.load(ctx, subjects); err != nil {
 		return err
 	}
-	accounts := make([]*Account, 0, len(subjects))
-	told := make([]*subject, 0, len(subjects))
+	// A group can be a member of a group, and a member can be gone.
+	subjects = slices.DeleteFunc(subjects, func(s subject) bool { return s.User == nil })
+	accounts := make([]*Account, len(subjects))
 	for i := range subjects {
-		s := &subjects[i]
-		if s.User == nil {
-			continue // a group as a member of a group, or gone
-		}
-		a, err := w.account(ctx, s)
-		if err != nil {
+		var err error
+		if accounts[i], err = w.account(ctx, &subjects[i]); err != nil {
 			return err
 		}
-		accounts, told = append(accounts, a), append(told, s)
 	}
-	if len(told) == 1 {
-		w.groups, w.groupsOfUser = told[0].Groups, told[0].id // the answer may show them
+	if len(subjects) == 1 {
+		w.groups, w.groupsOfUser = subjects[0].Groups, subjects[0].id // the answer may show them
 	}
 	if w.provisioner != nil {
 		if err := w.provision(ctx, accounts); err != nil {
@@ -63,7 +59,8 @@ func (w *work) tellSome(ctx context.Context, subjects []subject) error {
 			w.told = append(w.told, accounts...)
 		}
 	}
-	for i, s := range told {
+	for i := range subjects {
+		s := &subjects[i]
 		s.next.HostID = cmp.Or(accounts[i].HostID, s.next.HostID)
 		if s.Account != nil && sameState(s.Account, s.next) {
 			continue

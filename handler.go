@@ -201,7 +201,7 @@ func (x *exchange) collection(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		x.w.Header()["Location"] = []string{string(appendLocation(nil, v.base, t, created.id))}
+		x.w.Header()["Location"] = []string{string(appendLocation(x.out[:0], v.base, t, created.id))}
 		return x.answer(ctx, http.StatusCreated, created, v)
 	}
 	return x.methodNotAllowed("GET, POST")

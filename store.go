@@ -188,8 +188,8 @@ type Tx interface {
 	// Append adds events: it sets their Seq, and keeps them.
 	Append(ctx context.Context, events ...*Event) error
 
-	// Log adds to the request log. The store copies the entry; its slices do
-	// not change any more.
+	// Log adds to the request log. The entry must not change before the
+	// transaction ends; the store copies it then.
 	Log(ctx context.Context, entry *RequestLog) error
 
 	// Deliver notes that Committed is to be called for the accounts, and

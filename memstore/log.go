@@ -161,10 +161,7 @@ func (x *tx) Log(_ context.Context, entry *scim.RequestLog) error {
 	if err := x.open(entry.Directory.Tenant); err != nil {
 		return err
 	}
-	if x.requests == nil {
-		x.requests = x.usual[:0]
-	}
-	x.requests = append(x.requests, *entry)
+	x.requests = append(x.requests, entry)
 	return nil
 }
 
@@ -178,7 +175,8 @@ func (s *Store) Requests(ctx context.Context, key scim.Key, limit int) ([]*scim.
 	if x := s.running(ctx); x != nil {
 		for _, entry := range slices.Backward(x.requests) {
 			if entry.Directory == key && len(all) < limit {
-				all = append(all, &entry)
+				copied := *entry
+				all = append(all, &copied)
 			}
 		}
 	}

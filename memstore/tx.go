@@ -19,8 +19,7 @@ type tx struct {
 
 	directories []*directory // that it may have changed
 	events      []*scim.Event
-	requests    []scim.RequestLog
-	usual       [1]scim.RequestLog // where requests begins
+	requests    []*scim.RequestLog
 	deliveries  []scim.Delivery
 	delivered   []scim.Delivery
 }
@@ -102,8 +101,7 @@ func (x *tx) commit() {
 	if len(x.delivered) > 0 {
 		x.tenant.outbox.remove(x.delivered)
 	}
-	for i := range x.requests {
-		entry := &x.requests[i]
+	for _, entry := range x.requests {
 		x.store.directory(entry.Directory).requests.add(entry)
 	}
 }
