@@ -26,7 +26,10 @@ const batch = 1000
 // keeps what it was told. Users are told in order of id, so that locks of the
 // host are taken in one order (rule: accounts follow in order of id).
 func (w *work) tell(ctx context.Context, subjects []subject) error {
-	slices.SortFunc(subjects, func(a, b subject) int { return strings.Compare(a.id, b.id) })
+	slices.SortFunc(subjects, func(a, b subject) int {
+		w.pace.Step()
+		return strings.Compare(a.id, b.id)
+	})
 	for chunk := range slices.Chunk(subjects, batch) {
 		if err := w.tellSome(ctx, chunk); err != nil {
 			return err
@@ -60,6 +63,7 @@ func (w *work) tellSome(ctx context.Context, subjects []subject) error {
 		}
 	}
 	for i := range subjects {
+		w.pace.Step()
 		s := &subjects[i]
 		s.next.HostID = cmp.Or(accounts[i].HostID, s.next.HostID)
 		if s.Account != nil && sameState(s.Account, s.next) {
@@ -118,6 +122,7 @@ func (w *work) person(ctx context.Context, directory Key, id string) (Person, er
 // account works out the complete desired state of a user's account and what is
 // kept of it, and raises the event of changed roles.
 func (w *work) account(ctx context.Context, s *subject) (*Account, error) {
+	w.pace.Step()
 	r := s.User
 	if s.next == nil {
 		s.next = new(AccountState)

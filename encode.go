@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/muster-id/scim/attr"
+	"github.com/muster-id/scim/internal/pace"
 	"github.com/muster-id/scim/internal/wire"
 )
 
@@ -193,7 +194,9 @@ func (e *Engine) appendMembers(ctx context.Context, b []byte, r *Resource, v vie
 	mark := len(b)
 	b = append(b, `,"members":[`...)
 	open := len(b)
+	var p pace.Pace
 	for m, err := range e.members.Members(ctx, r.Ref()) {
+		p.Step()
 		if err != nil {
 			return nil, err
 		}

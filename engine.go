@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/muster-id/scim/attr"
+	"github.com/muster-id/scim/internal/pace"
 	"github.com/muster-id/scim/patch"
 )
 
@@ -90,6 +91,7 @@ type work struct {
 	tx Tx
 
 	events []*Event
+	pace   pace.Pace // of the loops over members
 
 	told   []*Account         // accounts the Provisioner was told of
 	owed   []Delivery         // calls of Committed
@@ -98,10 +100,11 @@ type work struct {
 
 // event notes something that happened.
 func (w *work) event(e *Event) {
+	w.pace.Step()
 	e.Time, e.Directory, e.Actor, e.Request = w.Time, w.Directory, w.Actor, w.ID
 	const usual = 4
-	if w.events == nil {
-		w.events, w.Changed = make([]*Event, 0, usual), make([]EventType, 0, usual)
+	if len(w.events) == 0 {
+		w.events, w.Changed = slices.Grow(w.events, usual), make([]EventType, 0, usual)
 	}
 	w.events = append(w.events, e)
 	if !slices.Contains(w.Changed, e.Type) {
@@ -154,7 +157,13 @@ func (e *Engine) write(ctx context.Context, q *request, retry bool, fn func(ctx 
 // line of the log.
 func (w *work) finish(ctx context.Context) error {
 	if len(w.events) > 0 {
-		slices.SortStableFunc(w.events, func(a, b *Event) int { return a.Type.place() - b.Type.place() })
+		inOrder := func(a, b *Event) int {
+			w.pace.Step()
+			return a.Type.place() - b.Type.place()
+		}
+		if !slices.IsSortedFunc(w.events, inOrder) {
+			slices.SortStableFunc(w.events, inOrder)
+		}
 		if err := w.tx.Append(ctx, w.events...); err != nil {
 			return err
 		}

@@ -3,10 +3,12 @@ package scim
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/muster-id/scim/attr"
 	"github.com/muster-id/scim/filter"
+	"github.com/muster-id/scim/internal/pace"
 	"github.com/muster-id/scim/patch"
 )
 
@@ -91,7 +93,9 @@ func (w *work) memberChange(ctx context.Context, group *Resource, p *patch.Patch
 
 func membersOf(list []patch.Member) []Member {
 	members := make([]Member, len(list))
+	var p pace.Pace
 	for i, m := range list {
+		p.Step()
 		members[i] = Member(m)
 	}
 	return members
@@ -146,6 +150,7 @@ func (w *work) changeMembers(ctx context.Context, group *Resource, change Member
 		}
 	}
 	affected := make([]subject, 0, len(res.Added)+len(res.Removed))
+	w.events = slices.Grow(w.events, 2*cap(affected)) // a membership and perhaps a role each
 	for i, list := range [][]Member{res.Added, res.Removed} {
 		kind := MembershipAdded
 		if i == 1 {
@@ -273,6 +278,7 @@ func (w *work) everybody(ctx context.Context, group *Resource, affected []subjec
 		seen[s.id] = true
 	}
 	for m, err := range w.tx.Members(ctx, group.Ref()) {
+		w.pace.Step()
 		if err != nil {
 			return nil, err
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/muster-id/scim/internal/pace"
 	"github.com/muster-id/scim/internal/wire"
 )
 
@@ -236,7 +237,9 @@ func (d *Doc) value(a *Attribute, l Lenience) (*Node, error) {
 	}
 	n := d.List(a)
 	primary := false
+	var p pace.Pace
 	for r.More() {
+		p.Step()
 		c, err := d.single(a, l)
 		if err != nil {
 			return nil, err

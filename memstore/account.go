@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	scim "github.com/muster-id/scim"
+	"github.com/muster-id/scim/internal/pace"
 )
 
 // An account is a [scim.AccountState] at rest, without the user that it is of:
@@ -256,7 +257,9 @@ func (x *tx) People(_ context.Context, key scim.Key, users []string) ([]scim.Per
 	k := v.store.kindNamed(userType)
 	const usual = 4 // groups of a user
 	refs := make([]scim.GroupRef, 0, min(usual*len(users), 1024))
+	var loop pace.Pace
 	for i, id := range users {
+		loop.Step()
 		p := &people[i]
 		user := scim.Ref{Directory: key, Type: userType, ID: id}
 		slot, e := v.find(k, id)

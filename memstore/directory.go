@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	scim "github.com/muster-id/scim"
+	"github.com/muster-id/scim/internal/pace"
 )
 
 // A directory holds the resources of one directory. What is atomic is for
@@ -219,8 +220,10 @@ func (d *directory) noteRegrouped(group uint32) {
 func (d *directory) publish() {
 	d.deriveGroups()
 	// Groups come last, so that who sees a group with a member sees the member.
+	var p pace.Pace
 	for _, groups := range []bool{false, true} {
 		for _, slot := range d.touched {
+			p.Step()
 			if r := d.row(slot); r.next != nil && groups == (r.next.members != nil) {
 				d.publishRow(slot, r)
 			}
@@ -237,6 +240,7 @@ func (d *directory) publish() {
 
 // deriveGroups brings the lists of groups into line with the sets of members.
 func (d *directory) deriveGroups() {
+	var p pace.Pace
 	for _, group := range d.regrouped {
 		r := d.row(group)
 		var old *memberSet
@@ -244,7 +248,7 @@ func (d *directory) deriveGroups() {
 			old = e.members
 		}
 		difference(old, r.next.members, func(slot uint32, added bool) {
-			if d.row(slot).next == deleted {
+			if p.Step(); d.row(slot).next == deleted {
 				return
 			}
 			if e := d.touch(slot); added {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	scim "github.com/muster-id/scim"
+	"github.com/muster-id/scim/internal/pace"
 )
 
 // A ring keeps the latest of what is added to it, limit at most. It grows as it
@@ -27,6 +28,13 @@ func (r *ring[T]) add(v T) {
 	r.added++
 }
 
+// skip counts n entries that are pruned before they are seen; at least limit
+// others must follow.
+func (r *ring[T]) skip(n int) {
+	r.entries = append(r.entries, make([]T, r.limit-len(r.entries))...)
+	r.added += uint64(n)
+}
+
 // at returns the entry that was added as number i, counted from 0. It must be
 // one of the latest len(r.entries).
 func (r *ring[T]) at(i uint64) T { return r.entries[i%uint64(r.limit)] }
@@ -44,6 +52,10 @@ func (e *events) add(all []*scim.Event) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if pruned := len(all) - e.limit; pruned > 0 {
+		e.skip(pruned)
+		all = all[pruned:]
+	}
 	for _, event := range all {
 		e.ring.add(event)
 	}
@@ -73,13 +85,16 @@ func (e *events) latest() uint64 {
 
 // Append implements [scim.Tx].
 func (x *tx) Append(_ context.Context, events ...*scim.Event) error {
+	var p pace.Pace
 	for _, e := range events {
+		p.Step()
 		if err := x.open(e.Directory.Tenant); err != nil {
 			return err
 		}
 	}
 	seq := x.tenant.events.latest() + uint64(len(x.events))
 	for _, e := range events {
+		p.Step()
 		seq++
 		e.Seq = seq
 	}

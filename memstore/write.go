@@ -6,6 +6,7 @@ import (
 	"time"
 
 	scim "github.com/muster-id/scim"
+	"github.com/muster-id/scim/internal/pace"
 )
 
 // now returns the time to the millisecond, as meta keeps it.
@@ -141,7 +142,9 @@ func (x *tx) changeMembers(ref scim.Ref, change scim.MemberChange, was scim.Vers
 	if change.Clear {
 		edit = (*memberSet)(nil).edit()
 	}
+	var p pace.Pace
 	for _, m := range change.Add {
+		p.Step()
 		member, r := v.findAny(m.Value, m.Type)
 		if r == nil {
 			result.Unknown = append(result.Unknown, m.Value)
@@ -150,6 +153,7 @@ func (x *tx) changeMembers(ref scim.Ref, change scim.MemberChange, was scim.Vers
 		}
 	}
 	for _, id := range change.Remove {
+		p.Step()
 		for _, k := range x.store.kinds {
 			member, r := v.find(k, id)
 			if r == nil || !edit.remove(member) {
@@ -164,7 +168,7 @@ func (x *tx) changeMembers(ref scim.Ref, change scim.MemberChange, was scim.Vers
 	members := edit.set()
 	if change.Clear {
 		difference(e.members, members, func(member uint32, added bool) {
-			if !added {
+			if p.Step(); !added {
 				result.Removed = append(result.Removed, v.member(v.see(v.row(member))))
 			}
 		})

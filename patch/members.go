@@ -6,6 +6,7 @@ import (
 
 	"github.com/muster-id/scim/attr"
 	"github.com/muster-id/scim/filter"
+	"github.com/muster-id/scim/internal/pace"
 )
 
 // A Member is a value of an attribute that is kept apart from the document,
@@ -108,6 +109,7 @@ func (m *Membership) Resolve(current func(filter.Expr) ([]string, error)) (*Memb
 
 // A composition makes one change of many: linear in the number of ids.
 type composition struct {
+	pace    pace.Pace
 	cleared bool
 	entries []entry        // in order; of an id the last one counts, those before are dead
 	at      map[string]int // the living entry of an id, once there are many
@@ -159,15 +161,17 @@ func (c *composition) note(e entry) {
 func (c *composition) take(s *step) {
 	switch s.what {
 	case clearMembers:
-		*c = composition{cleared: true}
+		*c = composition{pace: c.pace, cleared: true}
 	case addMembers:
 		c.grow(len(s.add))
 		for _, m := range s.add {
+			c.pace.Step()
 			c.add(m)
 		}
 	case removeMembers:
 		c.grow(len(s.remove))
 		for _, id := range s.remove {
+			c.pace.Step()
 			c.remove(id)
 		}
 	case removeSelected:
@@ -234,6 +238,7 @@ func (c *composition) result(m *Membership) {
 	m.Clear = c.cleared
 	var added, removed int
 	for i := range c.entries {
+		c.pace.Step()
 		switch e := &c.entries[i]; {
 		case e.dead:
 		case e.removed:
@@ -249,6 +254,7 @@ func (c *composition) result(m *Membership) {
 		m.Remove = make([]string, 0, removed)
 	}
 	for i := range c.entries {
+		c.pace.Step()
 		switch e := &c.entries[i]; {
 		case e.dead:
 		case !e.removed:
@@ -298,12 +304,15 @@ func TakeMembers(d *attr.Doc, members *attr.Attribute) []Member {
 
 // list reads a list of members.
 func (s subs) list(n *attr.Node) []Member {
+	var p pace.Pace
 	count := 0
 	for c := n.First(); c != nil; c = c.Next() {
+		p.Step()
 		count++
 	}
 	all := make([]Member, 0, count)
 	for c := n.First(); c != nil; c = c.Next() {
+		p.Step()
 		all = append(all, s.member(c))
 	}
 	return all
