@@ -54,13 +54,8 @@ func (w *work) tellSome(ctx context.Context, subjects []subject) error {
 	if len(subjects) == 1 {
 		w.groups, w.groupsOfUser = subjects[0].Groups, subjects[0].id // the answer may show them
 	}
-	if w.provisioner != nil {
-		if err := w.provision(ctx, accounts); err != nil {
-			return err
-		}
-		if w.committer != nil {
-			w.told = append(w.told, accounts...)
-		}
+	if err := w.inform(ctx, accounts); err != nil {
+		return err
 	}
 	for i := range subjects {
 		w.pace.Step()
@@ -162,6 +157,10 @@ func (w *work) grants(ctx context.Context, user *Resource, groups []GroupRef, ha
 	grants, err := w.roles.Roles(ctx, w.dir, user, groups)
 	if err != nil {
 		return nil, hostError("scim: RoleMapper", err)
+	}
+	grants = canonicalGrants(grants)
+	if isManual := func(g Grant) bool { return g.Source == Manual }; slices.ContainsFunc(grants, isManual) {
+		grants = slices.DeleteFunc(slices.Clone(grants), isManual) // those are given elsewhere
 	}
 	for _, g := range had {
 		if g.Source == Manual {
@@ -288,8 +287,18 @@ func (w *work) describe(r *Resource, state *AccountState, groups []GroupRef, cha
 		HostID: state.HostID, ID: state.User.ID, ExternalID: state.ExternalID,
 		Email: state.Email, EmailVerified: registered(w.dir, state.Email),
 		Profile: profileOf(r), Active: state.Active, Held: state.Held,
-		Roles: slices.Clone(state.Grants), Groups: groups, Change: change, User: r,
+		Roles: slices.Clone(state.Grants), Groups: ownGroups(groups), Change: change, User: r,
 	}
+}
+
+// ownGroups returns groups for the host to keep; what they are bound to is none
+// of its business.
+func ownGroups(groups []GroupRef) []GroupRef {
+	own := slices.Clone(groups)
+	for i := range own {
+		own[i].Bound = nil
+	}
+	return own
 }
 
 // profileOf maps attributes to the profile (rule E4).
@@ -330,7 +339,7 @@ func (w *work) current(ctx context.Context, user Ref, change Change) (*Account, 
 	case p.User == nil:
 		return w.departed(p.Account, nil), nil
 	}
-	return w.describe(p.User, p.Account, p.Groups, change), w.bindAll(ctx, p.Groups)
+	return w.describe(p.User, p.Account, p.Groups, change), nil
 }
 
 // desired describes the account of a user of a store that keeps no states.
@@ -360,17 +369,35 @@ func (w *work) departed(state *AccountState, last *Resource) *Account {
 	return a
 }
 
-// provision calls the Provisioner for each account in turn.
-func (w *work) provision(ctx context.Context, accounts []*Account) error {
+// inform calls the Provisioner for each account in turn. Without a transaction
+// that an error would take back, one failure keeps nobody else from being told.
+func (w *work) inform(ctx context.Context, accounts []*Account) error {
+	if w.provisioner == nil {
+		return nil
+	}
+	var failed []error
 	for _, a := range accounts {
+		var told *Account
+		if w.committer != nil {
+			told = new(*a) // a is the host's from here on
+			told.Roles, told.Groups = slices.Clone(a.Roles), slices.Clone(a.Groups)
+			w.told = append(w.told, told)
+		}
 		err := w.hooks.call(ctx, func(ctx context.Context) error {
 			id, err := w.provisioner.Provision(ctx, a)
 			a.HostID = cmp.Or(id, a.HostID)
 			return err
 		})
-		if err != nil {
+		switch {
+		case err == nil:
+		case w.ledger != nil:
 			return err
+		default:
+			failed = append(failed, err)
+		}
+		if told != nil {
+			told.HostID = a.HostID
 		}
 	}
-	return nil
+	return errors.Join(failed...)
 }

@@ -13,8 +13,10 @@ import (
 )
 
 // An Authenticator says who is calling. The directory comes from the
-// credential alone, never from anything in the URL. An error is answered with
-// 401, or as it is where it is an [*Error]. Authenticate is called concurrently
+// credential alone, never from anything in the URL. An error that wraps
+// [ErrUnauthenticated] is answered with 401, one that wraps [ErrUnavailable]
+// with 503, an [*Error] as it is, and any other is logged and answered with 500:
+// a provider told 401 would take its token for wrong. Authenticate is called concurrently
 // and must not keep the request.
 type Authenticator interface {
 	Authenticate(r *http.Request) (*Caller, error)

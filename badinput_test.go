@@ -584,8 +584,11 @@ func TestBadAuthenticator(t *testing.T) {
 		"names half of one": {func(*http.Request) (*scim.Caller, error) {
 			return &scim.Caller{Directory: &scim.Directory{Tenant: "acme"}}, nil
 		}, 500},
-		"fails":               {func(*http.Request) (*scim.Caller, error) { return nil, errors.New(secret) }, 401},
-		"fails with a caller": {func(*http.Request) (*scim.Caller, error) { return &scim.Caller{Directory: ours}, errors.New(secret) }, 401},
+		"fails":               {func(*http.Request) (*scim.Caller, error) { return nil, errors.New(secret) }, 500},
+		"fails with a caller": {func(*http.Request) (*scim.Caller, error) { return &scim.Caller{Directory: ours}, errors.New(secret) }, 500},
+		"knows nobody": {func(*http.Request) (*scim.Caller, error) {
+			return nil, fmt.Errorf("%w: %s", scim.ErrUnauthenticated, secret)
+		}, 401},
 		"says 403": {func(*http.Request) (*scim.Caller, error) {
 			return nil, &scim.Error{Status: 403, Detail: "expired", Err: errors.New(secret)}
 		}, 403},

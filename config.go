@@ -34,19 +34,20 @@ type Config struct {
 
 	// BaseURL is where the handler is reached from outside, for example
 	// "https://api.example.com/scim/v2": it is what meta.location, $ref and
-	// Location begin with. By default it is taken from each request: its Host, https unless the
-	// connection is plain, and the path under which it was mounted. Behind a
-	// proxy that changes Host or scheme it must be set.
+	// Location begin with. By default it is taken from each request: its Host,
+	// https unless the connection is plain, and the path under which it was
+	// mounted. Behind a proxy that changes Host or scheme it must be set.
 	BaseURL string
 
 	// Logger receives what an operator must know: causes of 500s, failed
-	// hooks. It never receives a token or the value of an attribute. By
-	// default nothing is logged.
+	// hooks. It never receives a token or a request's body; the text of an
+	// error of the store or the host is logged as it is. By default nothing is
+	// logged.
 	Logger *slog.Logger
 
 	// OnRequest is called after each authenticated request with what the
-	// request log records: the outcome, and which tolerances fired. It must not keep
-	// the entry's slices past the call.
+	// request log records: the outcome, and which tolerances fired. It must not
+	// keep the entry.
 	OnRequest func(ctx context.Context, entry *RequestLog)
 
 	// Now is the clock, time.Now by default.

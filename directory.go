@@ -68,7 +68,9 @@ type Policy struct {
 type EmailPolicy uint8
 
 // The email policies. Where the result is inactive, RejectEmailChange acts as
-// KeepEmail: a leaver always leaves.
+// KeepEmail: a leaver always leaves. A plain [Store] cannot keep an account's
+// email apart from the user's: there, who left with another email and comes
+// back has that one.
 const (
 	RejectEmailChange  EmailPolicy = iota // 400, nothing is stored
 	KeepEmail                             // the directory changes, the account keeps its email

@@ -3,6 +3,7 @@ package scim
 import (
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/muster-id/scim/attr"
 )
@@ -39,7 +40,8 @@ func checkDomain(d *Directory, r *Resource) (held string, err error) {
 	if email == "" || registered(d, email) {
 		outside = nil
 	}
-	if userName := r.User().UserName(); outside == nil && isEmail(userName) && !registered(d, userName) {
+	// An @ makes it an email here, also where a slip of form makes it none.
+	if userName := r.User().UserName(); outside == nil && strings.Contains(userName, "@") && !(isEmail(userName) && registered(d, userName)) {
 		email, outside = userName, r.typ.userName
 	}
 	if outside == nil {

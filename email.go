@@ -118,6 +118,35 @@ func isASCII(s string) bool {
 	return true
 }
 
+// mayChangeEmail reports whether the policy lets an account have another email,
+// that one (rule A4).
+func mayChangeEmail(d *Directory, email string) bool {
+	switch d.Policy.Email {
+	case AllowEmailChange:
+		return true
+	case EmailWithinDomains:
+		return registered(d, email)
+	case RejectEmailChange, KeepEmail:
+	}
+	return false
+}
+
+// emailSpellings returns an email as filters find it: as it is, and with its
+// domain in the other form if it has one.
+func emailSpellings(email string) []string {
+	local, domain := splitEmail(email)
+	other := asciiDomain(domain)
+	if strings.EqualFold(other, domain) {
+		if unicode, err := idna.Lookup.ToUnicode(domain); err == nil {
+			other = unicode
+		}
+	}
+	if strings.EqualFold(other, domain) {
+		return []string{email}
+	}
+	return []string{email, local + "@" + other}
+}
+
 // requireEmail returns a new user's email, or the refusal of one without (rule
 // A2).
 func requireEmail(d *Directory, r *Resource) (string, error) {
@@ -167,14 +196,7 @@ func keepEmail(d *Directory, c emailChange, before, after *Resource, account *Ac
 		}
 		return nil
 	}
-	allowed := account.ApprovedEmail != "" && sameEmail(account.ApprovedEmail, c.is)
-	switch d.Policy.Email {
-	case AllowEmailChange:
-		allowed = true
-	case EmailWithinDomains:
-		allowed = allowed || registered(d, c.is)
-	case RejectEmailChange, KeepEmail:
-	}
+	allowed := mayChangeEmail(d, c.is) || account.ApprovedEmail != "" && sameEmail(account.ApprovedEmail, c.is)
 	if !c.changed() {
 		// Who comes back gets the email that was held back while the person
 		// was out, if nothing but that was in its way.

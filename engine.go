@@ -192,14 +192,20 @@ func (e *Engine) afterCommit(ctx context.Context, q *request, w *work) {
 	ctx = context.WithoutCancel(ctx)
 	var done []Delivery
 	for i, a := range w.told {
+		if w.owed != nil {
+			a.Seq = w.owed[i].ID
+		}
 		err := e.hooks.call(ctx, func(ctx context.Context) error { return e.committer.Committed(ctx, a) })
-		if err != nil {
-			e.cfg.Logger.ErrorContext(ctx, "scim: Committed failed and will be repeated", "request", q.ID.String(),
-				"tenant", q.Directory.Tenant, "directory", q.Directory.Directory, "user", a.ID, "change", string(a.Change), "error", err)
+		if err == nil {
+			if w.owed != nil {
+				done = append(done, w.owed[i])
+			}
 			continue
 		}
-		if w.owed != nil {
-			done = append(done, w.owed[i])
+		e.cfg.Logger.ErrorContext(ctx, "scim: Committed failed and is owed", "request", q.ID.String(),
+			"tenant", q.Directory.Tenant, "directory", q.Directory.Directory, "user", a.ID, "change", string(a.Change), "error", err)
+		if errors.As(err, new(*slowHookError)) {
+			break // the others would take as long; the answer does not wait for them
 		}
 	}
 	if len(done) > 0 {
@@ -313,6 +319,7 @@ func (e *Engine) replace(ctx context.Context, q *request, t *ResourceType, id st
 	}
 	defer doc.Release()
 	doc.Root().Put(doc.Text(t.ID, id))
+	sentActive := t.active != nil && doc.Root().Child(t.active) != nil
 	q.Status = http.StatusOK
 	err = e.write(ctx, q, !match.given(), func(ctx context.Context, w *work) error {
 		before, err := w.tx.Get(ctx, q.ref(t, id), GetOptions{})
@@ -322,12 +329,13 @@ func (e *Engine) replace(ctx context.Context, q *request, t *ResourceType, id st
 		if err := match.check(before); err != nil {
 			return err
 		}
-		if t.active != nil && doc.Root().Child(t.active) == nil {
+		if t.active != nil && !sentActive { // in each attempt anew
+			doc.Root().Remove(t.active)
 			if was := before.Doc().Get(t.active); was.Exists() {
-				doc.Root().Put(doc.Bool(t.active, was.Bool()))
+				doc.Root().Put(doc.Copy(was))
 			}
 		}
-		if err := keepImmutable(before.Doc(), doc.Root()); err != nil {
+		if err := keepUnwritable(doc, doc.Root(), before.Doc()); err != nil {
 			return err
 		}
 		change := MemberChange{}
@@ -351,9 +359,8 @@ func (e *Engine) modify(ctx context.Context, q *request, t *ResourceType, id str
 	if err != nil {
 		return nil, false, err
 	}
-	for _, name := range p.Ignored() {
-		q.Ignored = append(q.Ignored, strings.Clone(name)) // the body is used again
-	}
+	q.Ignored = p.Ignored()
+	q.Fired |= p.Fired()
 	onlyMembers = p.OnlyMembers()
 	q.Status = http.StatusOK
 	if onlyMembers && !answer {
@@ -373,6 +380,7 @@ func (e *Engine) modify(ctx context.Context, q *request, t *ResourceType, id str
 				return err
 			}
 		}
+		w.Fired |= p.Fired()
 		change, err := w.memberChange(ctx, before, p)
 		if err != nil {
 			return err
@@ -380,7 +388,6 @@ func (e *Engine) modify(ctx context.Context, q *request, t *ResourceType, id str
 		after, err = w.update(ctx, before, next, change)
 		return err
 	})
-	q.Fired |= p.Fired()
 	return after, onlyMembers, err
 }
 
@@ -395,17 +402,16 @@ func applyPatch(p *patch.Patch, before *Resource) (*Resource, error) {
 
 // update stores next in place of before, if it says something else.
 func (w *work) update(ctx context.Context, before, next *Resource, change MemberChange) (*Resource, error) {
-	was := before.version
 	switch t := before.typ; {
 	case t.IsUser():
-		return w.updateUser(ctx, before, next, was)
+		return w.updateUser(ctx, before, next)
 	case t.IsGroup():
-		return w.updateGroup(ctx, before, next, change, was)
+		return w.updateGroup(ctx, before, next, change)
 	}
 	if next == before || before.doc.Equal(&next.doc) {
 		return before, nil
 	}
-	after, err := w.tx.Replace(ctx, next, was)
+	after, err := w.tx.Replace(ctx, next, before.version)
 	if err == nil {
 		w.event(&Event{Type: ResourceUpdated, Data: after, Previous: before})
 	}
@@ -437,21 +443,25 @@ func (e *Engine) remove(ctx context.Context, q *request, t *ResourceType, id str
 	})
 }
 
-// keepImmutable compares what a PUT says of immutable attributes with what is
-// set: another value is refused, none keeps the old (RFC 7644 section 3.5.1).
-func keepImmutable(before attr.Value, after *attr.Node) error {
+// keepUnwritable carries over to a PUT what a client cannot write, read-only
+// attributes and immutable ones that it leaves out; another value for an
+// immutable attribute is refused (RFC 7644 section 3.5.1).
+func keepUnwritable(doc *attr.Doc, after *attr.Node, before attr.Value) error {
 	for v := before.First(); v.Exists(); v = v.Next() {
 		a := v.Attr()
 		n := after.Child(a)
 		switch {
-		case a.Mutability != attr.Immutable:
-			if a.Kind == attr.Complex && !a.MultiValued && n != nil {
-				if err := keepImmutable(v, n); err != nil {
-					return err
-				}
+		case a == doc.Type().Schemas || a == doc.Type().ID:
+		case a.Mutability == attr.ReadOnly, a.Mutability == attr.Immutable && n == nil:
+			after.Put(doc.Copy(v))
+		case a.Mutability == attr.Immutable:
+			if !attr.Same(v, n.Value()) {
+				return refuse(http.StatusBadRequest, Mutability, a.Path(), " is immutable and has a value already; send the same value, RFC 7644 section 3.5.1")
 			}
-		case n == nil || !attr.Same(v, n.Value()):
-			return refuse(http.StatusBadRequest, Mutability, a.Path(), " is immutable and has a value already; send the same value, RFC 7644 section 3.5.1")
+		case a.Kind == attr.Complex && !a.MultiValued && n != nil:
+			if err := keepUnwritable(doc, n, v); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -524,15 +534,19 @@ func (e *Engine) ApproveEmail(ctx context.Context, d *Directory, user string) er
 			return nil
 		}
 		a.Email, a.RefusedEmail, a.ApprovedEmail = now, "", ""
-		return w.uniqueEmail(ctx, r, now) // a leaver is renamed unchecked
+		return w.freeEmail(ctx, r, now) // a leaver is renamed unchecked
 	})
 }
 
-// Release gives a held account the access that it was denied.
+// Release gives a held account the access that it was denied. It is refused
+// while another account of the directory has the same email.
 func (e *Engine) Release(ctx context.Context, d *Directory, user string) error {
-	return e.changeAccount(ctx, d, user, func(_ context.Context, _ *work, _ *Resource, a *AccountState) error {
+	return e.changeAccount(ctx, d, user, func(ctx context.Context, w *work, r *Resource, a *AccountState) error {
+		if a.Held == "" {
+			return nil
+		}
 		a.Held = ""
-		return nil
+		return w.freeEmail(ctx, r, a.Email)
 	})
 }
 
@@ -571,8 +585,8 @@ func (e *Engine) changeAccount(ctx context.Context, d *Directory, user string, c
 	})
 }
 
-// Account returns the complete desired state of a user's account, as the
-// Provisioner would be told now.
+// Account returns the complete desired state of a user's account as the
+// Provisioner was told last; with a plain [Store], as it would be told now.
 func (e *Engine) Account(ctx context.Context, d *Directory, user string) (*Account, error) {
 	if err := e.checkDirectory(d); err != nil {
 		return nil, err
@@ -601,19 +615,26 @@ func (e *Engine) DeliverPending(ctx context.Context, tenant string, directory fu
 	}
 	const batch = 100
 	var failed []error
-	tried := map[uint64]bool{}
+	tried := map[Ref]bool{}
+	started := e.cfg.Now()
 	for {
-		pending, err := e.ledger.Undelivered(ctx, tenant, e.cfg.Now(), batch+len(tried))
+		pending, err := e.ledger.Undelivered(ctx, tenant, started, batch+len(tried))
+		if err == nil {
+			err = ctx.Err()
+		}
 		if err != nil {
 			return delivered, errors.Join(append(failed, err)...)
 		}
-		pending = slices.DeleteFunc(pending, func(d Delivery) bool { return tried[d.ID] })
+		pending = slices.DeleteFunc(pending, func(d Delivery) bool { return tried[d.User] })
 		if len(pending) == 0 {
 			return delivered, errors.Join(failed...)
 		}
 		for _, p := range pending {
+			if tried[p.User] {
+				continue
+			}
 			if err := e.deliver(ctx, p, directory(p.User.Directory)); err != nil {
-				tried[p.ID] = true
+				tried[p.User] = true
 				failed = append(failed, fmt.Errorf("scim: user %s: %w", p.User.ID, err))
 				continue
 			}
@@ -623,20 +644,30 @@ func (e *Engine) DeliverPending(ctx context.Context, tenant string, directory fu
 }
 
 func (e *Engine) deliver(ctx context.Context, p Delivery, d *Directory) error {
+	tenant := p.User.Directory.Tenant
 	if d == nil {
-		return e.ledger.Delivered(ctx, p.User.Directory.Tenant, p)
+		return e.ledger.Delivered(ctx, tenant, p)
 	}
 	var a *Account
-	err := e.ledger.Do(ctx, p.User.Directory.Tenant, func(ctx context.Context, tx Tx) (err error) {
+	var owed []Delivery
+	err := e.ledger.Do(ctx, tenant, func(ctx context.Context, tx Tx) (err error) {
 		w := &work{Engine: e, request: e.system(d, "system"), tx: tx}
-		a, err = w.current(ctx, p.User, p.Change)
+		if a, err = w.current(ctx, p.User, p.Change); err != nil {
+			return err
+		}
+		// The state is newer than the delivery, and so must be its number.
+		owed, err = tx.Deliver(ctx, Delivery{User: p.User, Change: p.Change, Since: p.Since})
 		return err
 	})
 	if err != nil {
 		return err
 	}
+	if err := e.ledger.Delivered(ctx, tenant, p); err != nil {
+		return err
+	}
+	a.Seq = owed[0].ID
 	if err := e.hooks.call(ctx, func(ctx context.Context) error { return e.committer.Committed(ctx, a) }); err != nil {
 		return err
 	}
-	return e.ledger.Delivered(ctx, p.User.Directory.Tenant, p)
+	return e.ledger.Delivered(ctx, tenant, owed...)
 }

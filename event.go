@@ -62,7 +62,7 @@ type Event struct {
 
 	Member Member // of a membership event
 
-	Roles, PreviousRoles []Grant // of user.roles_changed, and the roles at user.created and user.linked
+	Roles, PreviousRoles []Grant // of user.roles_changed; of user.linked the roles that were found
 
 	Note string // what a rule decided: a refused email, a reason for a hold
 }
@@ -87,7 +87,7 @@ func (id RequestID) String() string {
 }
 
 // A RequestLog is one line of the log that the customer's administrator reads
-// (rule D8). It holds no secrets and no values of attributes.
+// (rule D8). It holds no secrets; Detail can quote what the provider sent.
 type RequestLog struct {
 	ID        RequestID
 	Time      time.Time
@@ -101,7 +101,7 @@ type RequestLog struct {
 	Detail    string        // of the error that was answered
 	Changed   []EventType   // what the request caused, each once
 	Fired     attr.Lenience // tolerances that were needed
-	Ignored   []string      // attributes that no schema defines
+	Ignored   []string      // attributes of a PATCH that no schema defines
 	Unknown   []string      // members that were left out (rule C10), the first 100
 	UserAgent string
 }

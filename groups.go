@@ -2,6 +2,7 @@ package scim
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -20,6 +21,13 @@ func (w *work) createGroup(ctx context.Context, r *Resource, members []Member) (
 	if err := w.checkMembers(ctx, members); err != nil {
 		return nil, err
 	}
+	var result *MemberResult
+	var err error
+	if w.members == nil {
+		if r, result, err = (plainTx{w.Engine}).withMembers(ctx, r, nil, MemberChange{Add: members}); err != nil {
+			return nil, err
+		}
+	}
 	created, err := w.tx.Create(ctx, r)
 	if err != nil {
 		return nil, err
@@ -28,14 +36,21 @@ func (w *work) createGroup(ctx context.Context, r *Resource, members []Member) (
 	if err := w.bindGroup(ctx, created, nil); err != nil {
 		return nil, err
 	}
-	if len(members) == 0 {
+	switch {
+	case result != nil:
+		result.Group = created
+	case len(members) == 0:
 		return created, nil
+	default:
+		if result, err = w.tx.ChangeMembers(ctx, created.Ref(), MemberChange{Add: members}, 0); err != nil {
+			return nil, err
+		}
 	}
-	after, affected, err := w.changeMembers(ctx, created, MemberChange{Add: members}, 0)
+	affected, err := w.membersChanged(result)
 	if err != nil {
 		return nil, err
 	}
-	return after, w.tell(ctx, affected)
+	return result.Group, w.tell(ctx, affected)
 }
 
 // bindGroup lets a group that was created or has become another claim its part
@@ -133,15 +148,12 @@ func (w *work) selectMembers(ctx context.Context, group *Resource, e filter.Expr
 	return ids, nil
 }
 
-// changeMembers applies a change of members and returns whom it affects.
-func (w *work) changeMembers(ctx context.Context, group *Resource, change MemberChange, was Version) (*Resource, []subject, error) {
-	res, err := w.tx.ChangeMembers(ctx, group.Ref(), change, was)
-	if err != nil {
-		return nil, nil, err
-	}
+// membersChanged notes what a change of members came to, and returns whom it
+// affects.
+func (w *work) membersChanged(res *MemberResult) ([]subject, error) {
 	if len(res.Unknown) > 0 {
 		if w.dir.Policy.UnknownMembers == RejectUnknownMembers {
-			return nil, nil, refuseMember(res.Unknown[0])
+			return nil, refuseMember(res.Unknown[0])
 		}
 		const most = 100
 		w.Unknown = nil
@@ -163,7 +175,7 @@ func (w *work) changeMembers(ctx context.Context, group *Resource, change Member
 			}
 		}
 	}
-	return res.Group, affected, nil
+	return affected, nil
 }
 
 // checkMembers refuses unknown members before anything is written, where no
@@ -188,9 +200,7 @@ func refuseMember(id string) error {
 // tells whom it affects: who came, who left, and everybody where the group
 // itself has become another (a rename can change what a mapping finds, and
 // hosts mirror names).
-func (w *work) updateGroup(ctx context.Context, before, next *Resource, change MemberChange, was Version) (*Resource, error) {
-	after := before
-	var affected []subject
+func (w *work) updateGroup(ctx context.Context, before, next *Resource, change MemberChange) (*Resource, error) {
 	renamed := next != before && !w.sameGroup(before, next)
 	if renamed && !sameText(before, next, before.typ.displayName) {
 		if err := w.uniqueName(ctx, next); err != nil {
@@ -200,43 +210,102 @@ func (w *work) updateGroup(ctx context.Context, before, next *Resource, change M
 	if err := w.checkMembers(ctx, change.Add); err != nil {
 		return nil, err
 	}
-	if !change.Empty() {
-		var err error
-		if after, affected, err = w.changeMembers(ctx, before, change, was); err != nil {
-			return nil, err
-		}
+	if err := w.tellLeavers(ctx, before, change); err != nil {
+		return nil, err
+	}
+	after, affected, err := w.writeGroup(ctx, before, next, change, renamed)
+	if err != nil {
+		return nil, err
 	}
 	if renamed {
-		if w.members == nil {
-			var err error
-			if next, err = withInlineMembers(next, after); err != nil {
-				return nil, err
-			}
-		}
-		stored, err := w.tx.Replace(ctx, next, after.version)
-		if err != nil {
-			return nil, err
-		}
-		w.event(&Event{Type: GroupUpdated, Data: stored, Previous: before})
-		after = stored
+		w.event(&Event{Type: GroupUpdated, Data: after, Previous: before})
 		if err := w.bindGroup(ctx, after, before); err != nil {
 			return nil, err
 		}
-		everybody, err := w.everybody(ctx, after, affected)
-		if err != nil {
-			return nil, err
-		}
-		affected = everybody
 	}
-	if len(affected) == 0 && w.ledger == nil { // a retry heals what a crash left untold
-		for _, m := range change.Add {
-			affected = append(affected, subject{id: m.Value, change: Updated})
-		}
-		for _, id := range change.Remove {
-			affected = append(affected, subject{id: id, change: Updated})
+	if renamed || after == before && w.ledger == nil { // a retry heals what was left untold
+		if affected, err = w.everybody(ctx, after, affected); err != nil {
+			return nil, err
 		}
 	}
 	return after, w.tell(ctx, affected)
+}
+
+// writeGroup writes the group and its members: at once where they are one
+// document.
+func (w *work) writeGroup(ctx context.Context, before, next *Resource, change MemberChange, renamed bool) (after *Resource, affected []subject, err error) {
+	after = before
+	if w.members == nil {
+		changed, result, err := (plainTx{w.Engine}).withMembers(ctx, next, before.Group().InlineMembers(), change)
+		if err != nil {
+			return nil, nil, err
+		}
+		if renamed || len(result.Added)+len(result.Removed) > 0 {
+			if after, err = w.tx.Replace(ctx, changed, before.version); err != nil {
+				return nil, nil, err
+			}
+		}
+		result.Group = after
+		affected, err = w.membersChanged(result)
+		return after, affected, err
+	}
+	if !change.Empty() {
+		result, err := w.tx.ChangeMembers(ctx, before.Ref(), change, before.version)
+		if err != nil {
+			return nil, nil, err
+		}
+		after = result.Group
+		if affected, err = w.membersChanged(result); err != nil {
+			return nil, nil, err
+		}
+	}
+	if renamed {
+		after, err = w.tx.Replace(ctx, next, after.version)
+	}
+	return after, affected, err
+}
+
+// tellLeavers tells who loses a group before it is written, where no
+// transaction would take the write back: if the host cannot be told, nothing is
+// written, and the provider's retry finds everything as it was. Who gains a
+// group is told after the write, and again by a retry.
+func (w *work) tellLeavers(ctx context.Context, group *Resource, change MemberChange) error {
+	if w.ledger != nil {
+		return nil
+	}
+	leavers := change.Remove
+	if change.Clear {
+		stay := make(map[string]bool, len(change.Add))
+		for _, m := range change.Add {
+			stay[m.Value] = true
+		}
+		for m, err := range w.tx.Members(ctx, group.Ref()) {
+			if err != nil {
+				return err
+			}
+			if !stay[m.Value] {
+				leavers = append(leavers, m.Value)
+			}
+		}
+	}
+	return w.tellWithout(ctx, leavers, group.id)
+}
+
+// tellWithout tells users what they may do without a group.
+func (w *work) tellWithout(ctx context.Context, users []string, group string) error {
+	if len(users) == 0 {
+		return nil
+	}
+	people, err := w.tx.People(ctx, w.Directory, users)
+	if err != nil {
+		return err
+	}
+	subjects := make([]subject, len(users))
+	for i, id := range users {
+		people[i].Groups = slices.DeleteFunc(people[i].Groups, func(g GroupRef) bool { return g.ID == group })
+		subjects[i] = subject{id: id, Person: people[i], known: true, change: Updated}
+	}
+	return w.tell(ctx, subjects)
 }
 
 // sameGroup reports whether two states of a group say the same, members apart.
@@ -253,18 +322,6 @@ func withoutMembers(r *Resource) attr.Stored {
 	defer doc.Release()
 	doc.Root().Remove(r.typ.members)
 	return doc.Freeze()
-}
-
-// withInlineMembers returns the group with the members that another state of
-// it has.
-func withInlineMembers(r, from *Resource) (*Resource, error) {
-	doc := r.doc.Thaw()
-	defer doc.Release()
-	m := patch.Membership{Clear: true, Add: patchMembers(from.Group().InlineMembers())}
-	if err := m.ApplyTo(doc, r.typ.members); err != nil {
-		return nil, err
-	}
-	return newResource(r.typ, r.key, doc.Freeze()).WithMeta(r.Meta()), nil
 }
 
 func sameText(a, b *Resource, at *attr.Attribute) bool {
@@ -292,16 +349,51 @@ func (w *work) everybody(ctx context.Context, group *Resource, affected []subjec
 // deleteGroup removes a group: its members lose what it gave them, its mapping
 // stays behind without a group (rule C4).
 func (w *work) deleteGroup(ctx context.Context, r *Resource) error {
-	affected, err := w.everybody(ctx, r, nil)
+	var members []Member
+	var users []string
+	var affected []subject
+	for m, err := range w.tx.Members(ctx, r.Ref()) {
+		w.pace.Step()
+		if err != nil {
+			return err
+		}
+		members = append(members, m)
+		if m.Type != "Group" {
+			users = append(users, m.Value)
+			affected = append(affected, subject{id: m.Value, change: Updated})
+		}
+	}
+	parents, err := w.tx.GroupsOf(ctx, w.Directory, []string{r.id})
 	if err != nil {
 		return err
+	}
+	if w.ledger == nil { // as tellLeavers
+		if err := w.tellWithout(ctx, users, r.id); err != nil {
+			return err
+		}
+		affected = nil
 	}
 	if err := w.tx.Delete(ctx, r.Ref(), r.version); err != nil {
 		return err
 	}
 	w.event(&Event{Type: GroupDeleted, Data: r})
-	for _, s := range affected {
-		w.event(&Event{Type: MembershipRemoved, Data: r, Member: Member{Value: s.id, Type: "User"}})
+	for _, m := range members {
+		w.event(&Event{Type: MembershipRemoved, Data: r, Member: m})
+	}
+	if err := w.leftGroups(ctx, Member{Value: r.id, Type: "Group"}, parents[0]); err != nil {
+		return err
 	}
 	return w.tell(ctx, affected)
+}
+
+// leftGroups notes that a deleted resource is no longer a member of groups.
+func (w *work) leftGroups(ctx context.Context, member Member, groups []GroupRef) error {
+	for _, g := range groups {
+		group, err := w.tx.Get(ctx, Ref{w.Directory, "Group", g.ID}, GetOptions{WithoutMembers: true})
+		if err != nil {
+			return fmt.Errorf("scim: the group of a deleted member: %w", err)
+		}
+		w.event(&Event{Type: MembershipRemoved, Data: group, Member: member})
+	}
+	return nil
 }

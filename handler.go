@@ -166,9 +166,11 @@ func loggable(s string) string {
 func isText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
 
 func authenticationError(err error) error {
-	var own *Error
-	if errors.As(err, &own) || errors.Is(err, ErrUnavailable) {
+	switch {
+	case errors.Is(err, ErrUnavailable):
 		return err
+	case !errors.Is(err, ErrUnauthenticated):
+		return hostError("scim: Authenticator", err)
 	}
 	return &Error{Status: http.StatusUnauthorized, Detail: "the request has no valid token; send it as Authorization: Bearer", Err: err}
 }
@@ -224,6 +226,7 @@ func (x *exchange) resource(ctx context.Context) error {
 		}
 		if x.unchanged(r, v) {
 			x.w.Header()["Etag"] = []string{r.version.ETag()}
+			x.w.Header()["Cache-Control"] = noStore
 			x.q.Status = http.StatusNotModified
 			x.w.WriteHeader(http.StatusNotModified)
 			return nil
@@ -373,6 +376,7 @@ func (x *exchange) fail(err error) {
 			"tenant", q.Directory.Tenant, "directory", q.Directory.Directory, "status", e.Status, "error", err)
 	}
 	if q.dir != nil {
+		q.Duration = x.engine.cfg.Now().Sub(q.Time)
 		q.Changed = nil
 		x.engine.record(x.r.Context(), q, e)
 		q.isWrite = true // it is recorded

@@ -75,9 +75,15 @@ func survive(ctx context.Context, hook func(ctx context.Context) error) (err err
 	return hook(ctx)
 }
 
+// A slowHookError says that a hook did not come back before its deadline.
+type slowHookError struct{ err error }
+
+func (e *slowHookError) Error() string { return e.err.Error() }
+func (e *slowHookError) Unwrap() error { return e.err }
+
 func slowHook(err error) error {
 	return &Error{
 		Status: http.StatusServiceUnavailable, Detail: "the application did not answer in time; try again",
-		RetryAfter: 30 * time.Second, Err: err,
+		RetryAfter: 30 * time.Second, Err: &slowHookError{err},
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 
 	"github.com/muster-id/scim/filter"
 	"github.com/muster-id/scim/patch"
@@ -143,22 +144,41 @@ func (p plainTx) rewriteMembers(ctx context.Context, group Ref, change MemberCha
 	if was != 0 && r.version != was {
 		return nil, ErrVersion
 	}
-	result := &MemberResult{Group: r}
-	before := map[string]Member{}
-	for _, m := range r.Group().InlineMembers() {
-		before[m.Value] = m
-	}
-	change.Add, result.Unknown, err = p.known(ctx, group.Directory, change.Add, before)
+	next, result, err := p.withMembers(ctx, r, r.Group().InlineMembers(), change)
 	if err != nil {
 		return nil, err
 	}
-	doc := r.doc.Thaw()
-	defer doc.Release()
-	m := patch.Membership{Clear: change.Clear, Add: patchMembers(change.Add), Remove: change.Remove}
-	if err := m.ApplyTo(doc, r.typ.members); err != nil {
-		return nil, err
+	result.Group = r
+	if len(result.Added)+len(result.Removed) > 0 {
+		result.Group, err = p.e.store.Replace(ctx, next, r.version)
 	}
-	next := newResource(r.typ, r.key, doc.Freeze()).WithMeta(r.Meta())
+	return result, err
+}
+
+// withMembers returns the group with the members that current ones become by
+// the change, and what the change came to.
+func (p plainTx) withMembers(ctx context.Context, group *Resource, current []Member, change MemberChange) (*Resource, *MemberResult, error) {
+	result := &MemberResult{}
+	before := make(map[string]Member, len(current))
+	for _, m := range current {
+		before[m.Value] = m
+	}
+	var err error
+	if change.Add, result.Unknown, err = p.known(ctx, group.key, change.Add, before); err != nil {
+		return nil, nil, err
+	}
+	doc := group.doc.Thaw()
+	defer doc.Release()
+	doc.Root().Remove(group.typ.members)
+	for _, m := range []patch.Membership{
+		{Clear: true, Add: patchMembers(current)},
+		{Clear: change.Clear, Add: patchMembers(change.Add), Remove: change.Remove},
+	} {
+		if err := m.ApplyTo(doc, group.typ.members); err != nil {
+			return nil, nil, err
+		}
+	}
+	next := newResource(group.typ, group.key, doc.Freeze()).WithMeta(group.Meta())
 	after := map[string]bool{}
 	for _, m := range next.Group().InlineMembers() {
 		after[m.Value] = true
@@ -166,16 +186,12 @@ func (p plainTx) rewriteMembers(ctx context.Context, group Ref, change MemberCha
 			result.Added = append(result.Added, m)
 		}
 	}
-	for _, m := range r.Group().InlineMembers() {
+	for _, m := range current {
 		if !after[m.Value] {
 			result.Removed = append(result.Removed, m)
 		}
 	}
-	if len(result.Added)+len(result.Removed) == 0 {
-		return result, nil
-	}
-	result.Group, err = p.e.store.Replace(ctx, next, r.version)
-	return result, err
+	return next, result, nil
 }
 
 // known keeps the members that are resources of the directory, and says what
@@ -220,19 +236,26 @@ func (p plainTx) GroupsOf(ctx context.Context, directory Key, users []string) ([
 	if t == nil || t.memberValue == nil {
 		return all, nil
 	}
+	q := &Query{Directory: directory, Type: t}
+	if len(users) == 1 {
+		q.Filter = filter.Equal(t.memberValue, users[0]) // the store may have an index
+	}
+	at := make(map[string]int, len(users))
 	for i, user := range users {
-		for g, err := range p.all(ctx, &Query{Directory: directory, Type: t, Filter: filter.Equal(t.memberValue, user)}) {
-			if err != nil {
-				return nil, fmt.Errorf("scim: the groups of a user: %w", err)
-			}
-			all[i] = append(all[i], groupRef(g))
+		at[user] = i
+	}
+	for g, err := range p.all(ctx, q) {
+		if err != nil {
+			return nil, fmt.Errorf("scim: the groups of a user: %w", err)
 		}
-		slices.SortFunc(all[i], func(a, b GroupRef) int {
-			if a.ID < b.ID {
-				return -1
+		for _, m := range g.Group().InlineMembers() {
+			if i, ok := at[m.Value]; ok {
+				all[i] = append(all[i], groupRef(g))
 			}
-			return 1
-		})
+		}
+	}
+	for _, groups := range all {
+		slices.SortFunc(groups, func(a, b GroupRef) int { return strings.Compare(a.ID, b.ID) })
 	}
 	return all, nil
 }

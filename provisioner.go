@@ -11,17 +11,23 @@ import (
 // retry, a replay and a resync are the same call and must have the same
 // result: what is the case already is left alone.
 //
-// Provision runs inside the transaction of the request (managed stores), in
-// order of the users' ids; with a plain [Store] it runs after the write, also
-// where nothing changed. It touches the host's own tables only, because it may
-// be called again after a rollback; what a rollback cannot undo belongs into
-// [Committer]. The context has a deadline ([Config.ProvisionTimeout]). It returns the host's own id of the
-// account, "" to keep the one it was given. Where HostID is empty the host looks
-// for a row of its own by Tenant, Directory and ExternalID, or the email, before it makes one: a
-// create that was rolled back comes again with another ID. An error rolls the whole request
-// back: an [*Error] is answered as it is, any other as a 500 that tells
-// nothing. Provision is called concurrently for different tenants; for one tenant
-// only with a plain [Store].
+// Provision runs inside the transaction of the request, in order of the users'
+// ids, and not concurrently for one tenant. It touches the host's own tables
+// only, because it may be called again after a rollback; what a rollback cannot
+// undo belongs into [Committer]. The context has a deadline
+// ([Config.ProvisionTimeout]) unless [Config.DirectHooks] is set. An error rolls
+// the whole request back: an [*Error] is answered as it is, any other as a 500
+// that tells nothing.
+//
+// With a plain [Store] there is no transaction. Who loses access is told before
+// the write and who gains it after, also where nothing changed, so that the
+// provider's retry completes what an error interrupted; requests of one tenant
+// may call concurrently.
+//
+// Provision returns the host's own id of the account, "" to keep the one it was
+// given. Where HostID is empty the host looks for a row of its own, by Tenant,
+// Directory and ExternalID or by the email, before it makes one: a create that
+// was rolled back comes again with another ID.
 type Provisioner interface {
 	Provision(ctx context.Context, a *Account) (hostID string, err error)
 }
@@ -35,9 +41,9 @@ func (f ProvisionerFunc) Provision(ctx context.Context, a *Account) (string, err
 // A Committer is an optional interface of a [Provisioner]. Committed is called
 // after the commit and before the answer, for what a rollback cannot undo: end
 // sessions, revoke API keys, send mail (rule B6). If it fails, the request has
-// succeeded all the same and the call is repeated by [Engine.DeliverPending]
-// until it succeeds. It may be called more than once, with the account as it
-// is at that time.
+// succeeded all the same and the call is owed: [Engine.DeliverPending] repeats
+// it, which the host calls. It may be called more than once, with the account as
+// it is at that time. With a plain [Store] it is called once and not repeated.
 type Committer interface {
 	Committed(ctx context.Context, a *Account) error
 }
@@ -56,6 +62,12 @@ type Account struct {
 	Roles             []Grant    // what the person may do, whether active or not
 	Groups            []GroupRef // for hosts that mirror teams
 	Change            Change     // why the host is told
+
+	// Seq grows with every commit of a tenant that owes a call of [Committer].
+	// Calls of concurrent requests may overtake each other: a host that mirrors
+	// accounts elsewhere ignores one with a smaller Seq than it has seen of that
+	// person. It is 0 in Provision and with a plain [Store].
+	Seq uint64
 
 	// User is the resource behind the account, nil once it is deleted.
 	User *Resource
@@ -115,8 +127,9 @@ type Grant struct {
 // A RoleMapper turns group membership into roles. It is a pure function: the
 // same groups give the same grants, in whatever order they came (rule C1). It
 // returns grants of source group or default; manual ones are kept by the
-// library. Package roles has the implementation to use. Roles is called
-// concurrently; an error fails the request.
+// library. What it returns must not change afterwards. Roles is called
+// concurrently; an error fails the request. Package roles has the implementation
+// to use.
 type RoleMapper interface {
 	Roles(ctx context.Context, d *Directory, user *Resource, groups []GroupRef) ([]Grant, error)
 }
@@ -138,13 +151,17 @@ func (NoRoles) Roles(context.Context, *Directory, *Resource, []GroupRef) ([]Gran
 	return nil, nil
 }
 
-// canonicalGrants sorts grants and drops duplicates.
+// canonicalGrants returns grants sorted and without duplicates. It does not
+// change the slice: it may be a RoleMapper's own.
 func canonicalGrants(grants []Grant) []Grant {
-	if len(grants) < 2 {
-		return grants
+	for i := 1; i < len(grants); i++ {
+		if compareGrants(grants[i-1], grants[i]) >= 0 {
+			grants = slices.Clone(grants)
+			slices.SortFunc(grants, compareGrants)
+			return slices.Compact(grants)
+		}
 	}
-	slices.SortFunc(grants, compareGrants)
-	return slices.Compact(grants)
+	return grants
 }
 
 func compareGrants(a, b Grant) int {

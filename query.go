@@ -5,9 +5,11 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/muster-id/scim/attr"
 	"github.com/muster-id/scim/filter"
+	"github.com/muster-id/scim/patch"
 )
 
 // A Query asks for one page of the resources of a type in a directory, RFC
@@ -32,7 +34,8 @@ type Page struct {
 }
 
 // Lookup reports the query's one-index case: the filter is attr eq value and
-// nothing else, on an attribute that a store may keep an index of.
+// nothing else, on an attribute that a store may keep an index of. What a
+// larger filter demands is found by [filter.Equalities].
 func (q *Query) Lookup() (a *attr.Attribute, value string, ok bool) {
 	c, ok := q.Filter.(*filter.Compare)
 	if !ok || c.Op != filter.Eq || c.Value.Kind() != filter.Text {
@@ -57,76 +60,121 @@ func (q *Query) NeedsMembers() bool {
 	return q.Filter != nil && q.Type.members != nil && filter.Uses(q.Filter, q.Type.members)
 }
 
-// A Matcher tells which resources a query's filter selects.
+// A Matcher tells which resources a query's filter selects. It is safe for
+// concurrent use.
 type Matcher struct {
-	q       *Query
-	derived bool // looks at what is not in the document
+	q         *Query
+	meta      bool // the filter looks at meta
+	relations bool // it looks at groups or members
 }
 
 // Matcher prepares the query for many resources.
 func (q *Query) Matcher() Matcher {
-	derived := q.Filter != nil && (filter.Uses(q.Filter, q.Type.Meta) || q.NeedsGroups() || q.NeedsMembers())
-	return Matcher{q, derived}
+	return Matcher{
+		q:         q,
+		meta:      q.Filter != nil && filter.Uses(q.Filter, q.Type.Meta),
+		relations: q.NeedsGroups() || q.NeedsMembers(),
+	}
 }
 
 // Match reports whether the filter selects the resource. rel may be nil where
-// the filter needs none.
+// the filter needs none; groups and members that it has count instead of what
+// the document holds. meta.location depends on where the service is reached, so
+// that to a filter it has no value.
 func (m Matcher) Match(r *Resource, rel *Relations) bool {
-	if m.q.Filter == nil {
-		return true
+	switch {
+	case m.relations && rel != nil && len(rel.Groups)+len(rel.Members) > 0:
+		return m.matchRelated(r, rel)
+	case m.meta:
+		return filter.MatchWith(m.q.Filter, r.doc.Value(), (*metaOf)(r))
 	}
-	if !m.derived {
-		return filter.Match(m.q.Filter, r.doc.Value())
-	}
-	doc := r.doc.Thaw()
-	defer doc.Release()
-	r.derive(doc, rel)
-	return filter.Match(m.q.Filter, doc.Value())
+	return filter.Match(m.q.Filter, r.doc.Value())
 }
 
-// derive adds to a working copy of the document what is not stored in it.
-func (r *Resource) derive(doc *attr.Doc, rel *Relations) {
-	t := r.typ
-	meta := doc.Object(t.Meta)
-	for name, text := range map[string]string{
-		"resourceType": t.Name,
-		"created":      string(appendTime(nil, r.created)),
-		"lastModified": string(appendTime(nil, r.modified)),
-		"version":      r.version.ETag(),
-	} {
-		meta.Put(doc.Text(t.Meta.Sub(name), text))
-	}
-	doc.Root().Put(meta)
-	if rel == nil {
-		return
-	}
-	put := func(into *attr.Node, name, text string) {
-		if sub := into.Attr().Sub(name); sub != nil && text != "" {
-			into.Put(doc.Text(sub, text))
-		}
-	}
-	if t.groups != nil && len(rel.Groups) > 0 {
-		groups := doc.List(t.groups)
+// matchRelated matches a resource with groups or members.
+func (m Matcher) matchRelated(r *Resource, rel *Relations) bool {
+	doc := attr.NewDoc(r.typ.Type)
+	defer doc.Release()
+	if t := r.typ.groups; t != nil && len(rel.Groups) > 0 {
+		groups := doc.List(t)
 		for _, g := range rel.Groups {
-			o := doc.Object(t.groups)
-			put(o, "value", g.ID)
-			put(o, "display", g.DisplayName)
-			put(o, "type", "direct")
-			groups.Append(o)
+			groups.Append(patch.Member{Value: g.ID, Type: "direct", Display: g.DisplayName}.Node(doc, t))
 		}
 		doc.Root().Put(groups)
 	}
-	if t.members != nil && len(rel.Members) > 0 {
-		members := doc.List(t.members)
-		for _, m := range rel.Members {
-			o := doc.Object(t.members)
-			put(o, "value", m.Value)
-			put(o, "display", m.Display)
-			put(o, "type", m.Type)
-			members.Append(o)
+	if t := r.typ.members; t != nil && len(rel.Members) > 0 {
+		members := doc.List(t)
+		for _, member := range rel.Members {
+			members.Append(patch.Member(member).Node(doc, t))
 		}
 		doc.Root().Put(members)
 	}
+	return filter.MatchWith(m.q.Filter, r.doc.Value(), &surroundings{(*metaOf)(r), doc})
+}
+
+// metaOf answers a filter for the meta of a resource, which is not in its
+// document. A pointer to it is a resource's, so that nothing is allocated.
+type metaOf Resource
+
+var _ filter.Outside = (*metaOf)(nil)
+
+// Matches implements [filter.Outside].
+func (r *metaOf) Matches(e filter.Expr) (matches, ok bool) {
+	meta := r.typ.Meta
+	switch e := e.(type) {
+	case *filter.Compare:
+		if !e.Attr.Within(meta) {
+			return false, false
+		}
+		switch e.Attr.Name {
+		case "created":
+			return e.HoldsTime(time.UnixMilli(r.created)), true
+		case "lastModified":
+			return e.HoldsTime(time.UnixMilli(r.modified)), true
+		case "resourceType":
+			return e.Holds(r.typ.Name), true
+		case "version":
+			return e.Holds(r.version.ETag()), true
+		case "location":
+			return e.HoldsNone(), true
+		}
+		return !e.HoldsNone(), true // meta itself, which is never null
+	case *filter.Present:
+		return e.Attr.Name != "location", e.Attr.Within(meta)
+	case *filter.ValuePath:
+		if e.Attr == meta {
+			return filter.MatchWith(e.Filter, attr.Value{}, r), true
+		}
+	case *filter.And, *filter.Or, *filter.Not:
+	}
+	return false, false
+}
+
+// surroundings answers a filter for the meta of a resource, and for its groups
+// or members, which related holds.
+type surroundings struct {
+	meta    *metaOf
+	related *attr.Doc
+}
+
+// Matches implements [filter.Outside].
+func (s *surroundings) Matches(e filter.Expr) (matches, ok bool) {
+	var of *attr.Attribute
+	switch e := e.(type) {
+	case *filter.Compare:
+		of = e.Attr
+	case *filter.Present:
+		of = e.Attr
+	case *filter.ValuePath:
+		of = e.Attr
+	case *filter.And, *filter.Or, *filter.Not:
+	}
+	for c := s.related.Root().First(); c != nil && of != nil; c = c.Next() {
+		if of.Within(c.Attr()) {
+			return filter.Match(e, s.related.Value()), true
+		}
+	}
+	return s.meta.Matches(e)
 }
 
 // Select answers a query by looking at every resource: a naive store's List is
@@ -145,41 +193,76 @@ func Select(q *Query, all iter.Seq[*Resource]) *Page {
 }
 
 // Sort orders resources as the query asks for: by SortBy, those without value
-// last in ascending order and first in descending order (RFC 7644 section 3.4.2.3), then by id.
+// last in ascending order and first in descending order (RFC 7644 section
+// 3.4.2.3), then by id. What a resource is sorted by is found and read once, not
+// at every comparison.
 func (q *Query) Sort(all []*Resource) {
-	slices.SortFunc(all, func(a, b *Resource) int {
-		if q.SortBy != nil {
-			if c := q.compare(a, b); c != 0 {
-				return c
-			}
-		}
-		return strings.Compare(a.id, b.id)
+	if q.SortBy == nil {
+		slices.SortFunc(all, func(a, b *Resource) int { return strings.Compare(a.id, b.id) })
+		return
+	}
+	keys := make([]sortKey, len(all))
+	for i, r := range all {
+		keys[i] = q.sortKey(r)
+	}
+	direction := 1
+	if q.Descending {
+		direction = -1
+	}
+	slices.SortFunc(keys, func(a, b sortKey) int {
+		return cmp.Or(direction*a.compare(&b), strings.Compare(a.resource.id, b.resource.id))
 	})
+	for i := range keys {
+		all[i] = keys[i].resource
+	}
 }
 
-func (q *Query) compare(a, b *Resource) int {
-	v, w := q.sortValue(a), q.sortValue(b)
-	var c int
+// A sortKey is what a resource is sorted by.
+type sortKey struct {
+	resource *Resource
+	missing  bool
+	number   int64 // of a time or version in meta
+	value    filter.Key
+}
+
+func (k *sortKey) compare(other *sortKey) int {
 	switch {
-	case !v.Exists() || !w.Exists():
-		c = cmp.Compare(boolInt(w.Exists()), boolInt(v.Exists()))
-	default:
-		c = filter.Order(q.SortBy, v.Text(), w.Text())
+	case k.missing && other.missing:
+		return 0
+	case k.missing:
+		return 1
+	case other.missing:
+		return -1
 	}
-	if q.Descending {
-		return -c
+	return cmp.Or(cmp.Compare(k.number, other.number), k.value.Compare(&other.value))
+}
+
+func (q *Query) sortKey(r *Resource) sortKey {
+	k := sortKey{resource: r}
+	if q.SortBy.Within(r.typ.Meta) {
+		switch q.SortBy.Name {
+		case "created":
+			k.number = r.created
+		case "lastModified":
+			k.number = r.modified
+		case "version":
+			k.number = int64(r.version)
+		case "location": // those of one type end in the id
+			k.value = filter.NewKey(q.SortBy, r.id)
+		case "resourceType": // all are of the query's
+		}
+		return k
 	}
-	return c
+	v := q.sortValue(r)
+	if k.missing = !v.Exists(); !k.missing {
+		k.value = filter.NewKey(q.SortBy, v.Text())
+	}
+	return k
 }
 
 // sortValue returns what a resource is sorted by: of a multi-valued attribute
 // the primary value, or the first (RFC 7644 section 3.4.2.3).
 func (q *Query) sortValue(r *Resource) attr.Value {
-	if q.SortBy.Within(r.typ.Meta) {
-		doc := attr.NewDoc(r.typ.Type)
-		r.derive(doc, nil)
-		return doc.Value().At(q.SortBy)
-	}
 	a := q.SortBy
 	list := a
 	for list != nil && !list.MultiValued {
@@ -202,13 +285,6 @@ func (q *Query) sortValue(r *Resource) attr.Value {
 		chosen = chosen.Get(a)
 	}
 	return chosen
-}
-
-func boolInt(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // page cuts the page out of all that match.

@@ -15,16 +15,17 @@
 // What the identity provider said is stored exactly and answered back exactly:
 // that is the directory state, made of [Resource]s. What a person may do is the
 // [Account]: active or not, email, roles. It is a function of the state, the
-// [RoleMapper] and the directory's [Policy]. A policy refuses a request whole, or lets the state in
-// and holds the account; there is nothing in between, and nothing is ever
-// answered with success that is not stored.
+// [RoleMapper] and the directory's [Policy]. A policy refuses a request whole,
+// or lets the state in and holds the account; there is nothing in between, and
+// nothing is ever answered with success that is not stored.
 //
 // # Two ways in
 //
-// A managed store ([Ledger]: packages memstore and others) commits state, grants, events and the request
-// log together, and calls the [Provisioner] inside that transaction. A host
-// that wants its own tables implements the five methods of [Store]; it keeps
-// the whole protocol and gives up what needs a transaction with us.
+// A managed store ([Ledger], such as package memstore's) commits state, grants,
+// events and the request log together, and calls the [Provisioner] inside that
+// transaction. A host that wants its own tables implements the five methods of
+// [Store]; it keeps the whole protocol and gives up what needs a transaction
+// with us.
 //
 // # Where to look
 //
@@ -33,8 +34,7 @@
 // life of a write. Package attr is the document model, filter and patch are the
 // two languages of RFC 7644, roles maps groups to roles.
 //
-// Two shapes differ from what one might expect. An [Authenticator] returns a
-// [Caller] rather than a directory, because log and events name the token. And
-// a [Store]'s Create and Replace return the resource with its Meta instead of
-// setting it, because a Resource is immutable and shared.
+// An [Authenticator] returns a [Caller], not only a directory, because log and
+// events name the token. A [Store]'s Create and Replace return the resource with
+// its Meta instead of setting it, because a Resource is immutable and shared.
 package scim

@@ -128,8 +128,8 @@ type Ledger interface {
 	// Do runs fn in a transaction of the tenant and commits if fn returns
 	// nil. Transactions of one tenant run one after the other; its readers do
 	// not wait. A call with the context of a running transaction joins it if
-	// the tenant is the same and is an error otherwise. The Tx must not be used after fn has
-	// returned.
+	// the tenant is the same and is an error otherwise. The Tx must not be used
+	// after fn has returned.
 	Do(ctx context.Context, tenant string, fn func(ctx context.Context, tx Tx) error) error
 
 	// Log adds to the request log what needs no transaction: reads, and
@@ -168,9 +168,9 @@ type Tx interface {
 	// afterwards. It stays when its user is deleted (rule B1).
 	PutAccount(ctx context.Context, a *AccountState) error
 
-	// Departed returns the state of a deleted user's account with that
-	// externalId, or, where externalID is "", with that email, both in the
-	// form of [FoldEmail]: the latest, nil if there is none.
+	// Departed returns the state of a deleted user's account with exactly that
+	// externalId or, where externalID is "", with that folded email
+	// ([FoldEmail]): the latest, nil if there is none.
 	Departed(ctx context.Context, directory Key, externalID, email string) (*AccountState, error)
 
 	// Keeper returns the state of the account that has that folded email

@@ -3,8 +3,10 @@ package scim
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/muster-id/scim/attr"
 	"github.com/muster-id/scim/filter"
@@ -29,10 +31,10 @@ func (w *work) createUser(ctx context.Context, r *Resource) (*Resource, error) {
 	if err != nil {
 		return nil, err
 	}
-	if kept, err := w.keptBy(ctx, r, email); err != nil {
+	if kept, err := w.keptBy(ctx, r, next.Email); err != nil {
 		return nil, err
 	} else if kept {
-		next.Held = "another person's account still has this email"
+		next.Held = heldForEmail
 	}
 	if !again && w.resolver != nil {
 		if change, err = w.resolve(ctx, r, next); err != nil {
@@ -78,6 +80,16 @@ func (w *work) rejoin(ctx context.Context, r *Resource, email string, next *Acco
 			next.Grants = append(next.Grants, g)
 		}
 	}
+	if !sameEmail(old.Email, email) && !mayChangeEmail(w.dir, email) {
+		// To delete and to create again is no way around rule A4.
+		next.Email, next.RefusedEmail = old.Email, email
+		if err := w.freeEmail(ctx, r, old.Email); err != nil {
+			if !errors.Is(err, ErrUniqueness) {
+				return false, err
+			}
+			next.Held = "the email that this account had is another person's now"
+		}
+	}
 	if old.Held != "" && old.Held != heldForDomain { // the domain is checked anew
 		next.Held = old.Held
 	}
@@ -120,28 +132,64 @@ func (w *work) resolve(ctx context.Context, r *Resource, next *AccountState) (Ch
 
 // uniqueEmail refuses an email that is another user's of the directory (rule
 // A7). It asks as a provider would, with a filter: what is refused as existing
-// can be found.
+// can be found. A filter does not know that a domain has two spellings, so both
+// are looked for.
 func (w *work) uniqueEmail(ctx context.Context, r *Resource, email string) error {
 	t := r.typ
-	for _, a := range []*attr.Attribute{t.emailValue, t.userName} {
-		if a == nil || a == t.userName && r.User().UserName() == email {
-			continue // the store itself keeps userName unique
+	for _, spelling := range emailSpellings(email) {
+		for _, a := range []*attr.Attribute{t.emailValue, t.userName} {
+			if a == nil || a == t.userName && r.User().UserName() == spelling {
+				continue // the store itself keeps userName unique
+			}
+			taken, err := w.emailTaken(ctx, r, &Query{Directory: w.Directory, Type: t, Filter: filter.Equal(a, spelling), StartIndex: 1, Count: 100}, email)
+			if err != nil {
+				return err
+			}
+			if taken {
+				return &UniquenessError{Attribute: a.Path()}
+			}
 		}
-		const some = 10 // who has it as a second address is no match
-		page, err := w.tx.List(ctx, &Query{Directory: w.Directory, Type: t, Filter: filter.Equal(a, email), StartIndex: 1, Count: some})
+	}
+	return nil
+}
+
+// emailTaken reports whether somebody else whom the query finds has the email:
+// not who has it as a second address.
+func (w *work) emailTaken(ctx context.Context, r *Resource, q *Query, email string) (bool, error) {
+	for {
+		page, err := w.tx.List(ctx, q)
 		if err != nil {
-			return err
+			return false, err
 		}
 		for _, other := range page.Resources {
 			if other.id == r.id {
 				continue
 			}
 			if theirs, _ := emailOf(other, w.dir.Policy.EmailSource); sameEmail(theirs, email) {
-				return &UniquenessError{Attribute: a.Path()}
+				return true, nil
 			}
 		}
+		q.StartIndex += len(page.Resources)
+		if len(page.Resources) == 0 || q.StartIndex > page.Total {
+			return false, nil
+		}
 	}
-	return nil
+}
+
+// heldForEmail is the reason for holding an account whose email another account
+// of the directory has kept.
+const heldForEmail = "another person's account still has this email"
+
+// freeEmail refuses an email that another user or another account has.
+func (w *work) freeEmail(ctx context.Context, r *Resource, email string) error {
+	if err := w.uniqueEmail(ctx, r, email); err != nil {
+		return err
+	}
+	kept, err := w.keptBy(ctx, r, email)
+	if err == nil && kept {
+		return fmt.Errorf("%w: %s; approve that person's change first", ErrUniqueness, heldForEmail)
+	}
+	return err
 }
 
 // keptBy reports whether another account has kept that email although its user
@@ -153,7 +201,7 @@ func (w *work) keptBy(ctx context.Context, r *Resource, email string) (bool, err
 }
 
 // updateUser stores what a PUT or PATCH made of a person.
-func (w *work) updateUser(ctx context.Context, before, next *Resource, was Version) (*Resource, error) {
+func (w *work) updateUser(ctx context.Context, before, next *Resource) (*Resource, error) {
 	if next == before || before.doc.Equal(&next.doc) {
 		if w.ledger == nil { // a retry heals what a crash left untold
 			return before, w.tell(ctx, []subject{{id: before.id, change: Updated}})
@@ -187,7 +235,7 @@ func (w *work) updateUser(ctx context.Context, before, next *Resource, was Versi
 			state.Email, state.RefusedEmail = had, email.is
 		}
 	}
-	after, err := w.tx.Replace(ctx, next, was)
+	after, err := w.tx.Replace(ctx, next, before.version)
 	if err != nil {
 		return nil, err
 	}
@@ -247,37 +295,28 @@ func (w *work) deleteUser(ctx context.Context, r *Resource) error {
 	if err != nil {
 		return err
 	}
-	if err := w.tx.Delete(ctx, r.Ref(), r.version); err != nil {
-		return err
-	}
-	w.event(&Event{Type: UserDeleted, Data: r})
-	for _, g := range person.Groups {
-		group, err := w.tx.Get(ctx, Ref{w.Directory, "Group", g.ID}, GetOptions{WithoutMembers: true})
-		if err != nil {
-			return fmt.Errorf("scim: the group of a deleted user: %w", err)
-		}
-		w.event(&Event{Type: MembershipRemoved, Data: group, Member: Member{Value: r.id, Type: "User"}})
-	}
 	next := AccountState{User: r.Ref(), ExternalID: r.ExternalID()}
 	next.Email, _ = emailOf(r, w.dir.Policy.EmailSource)
 	if person.Account != nil {
 		next = *person.Account
-		next.Grants = nil
-		for _, g := range person.Account.Grants {
-			if g.Source == Manual {
-				next.Grants = append(next.Grants, g)
-			}
-		}
+		next.Grants = slices.DeleteFunc(slices.Clone(next.Grants), func(g Grant) bool { return g.Source != Manual })
 	}
 	next.Active, next.Deleted = false, true
 	account := w.departed(&next, r)
-	if w.provisioner != nil {
-		if err := w.provision(ctx, []*Account{account}); err != nil {
-			return err
-		}
-		if w.committer != nil {
-			w.told = append(w.told, account)
-		}
+	remove := func() error { return w.tx.Delete(ctx, r.Ref(), r.version) }
+	tell := func() error { return w.inform(ctx, []*Account{account}) }
+	if w.ledger == nil { // what is told and not deleted is deleted by a retry
+		remove, tell = tell, remove
+	}
+	if err := remove(); err != nil {
+		return err
+	}
+	if err := tell(); err != nil {
+		return err
+	}
+	w.event(&Event{Type: UserDeleted, Data: r})
+	if err := w.leftGroups(ctx, Member{Value: r.id, Type: "User"}, person.Groups); err != nil {
+		return err
 	}
 	next.HostID = cmp.Or(account.HostID, next.HostID)
 	return w.tx.PutAccount(ctx, &next)

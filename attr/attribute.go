@@ -122,14 +122,6 @@ func (a *Attribute) Index() int { return int(a.index) }
 // Within reports whether a is b or below it.
 func (a *Attribute) Within(b *Attribute) bool { return b.index <= a.index && a.index <= b.last }
 
-// Top returns the attribute at the top of the document that holds a.
-func (a *Attribute) Top() *Attribute {
-	for a.Parent != nil {
-		a = a.Parent
-	}
-	return a
-}
-
 // Path returns the full path as RFC 7644 section 3.10 writes it: "userName",
 // "name.givenName", "urn:…:User:manager.value".
 func (a *Attribute) Path() string {

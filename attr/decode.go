@@ -3,6 +3,7 @@ package attr
 import (
 	"encoding/base64"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,7 +13,8 @@ import (
 
 // Limits bounds what is decoded.
 type Limits struct {
-	Depth int // levels of nesting; 0 means 32
+	Depth  int // levels of nesting; 0 means 32
+	Values int // of one multi-valued attribute, empty ones included; 0 means any number
 }
 
 // Decode reads a resource's JSON into the empty document d: every name is
@@ -23,6 +25,7 @@ type Limits struct {
 // frozen. The error is an [*Error].
 func (d *Doc) Decode(body []byte, l Lenience, limits Limits) error {
 	d.reader.Reset(body, limits.Depth)
+	d.mostValues = limits.Values
 	d.schemasSent = d.schemasSent[:0]
 	r := &d.reader
 	if k := r.Kind(); k != '{' {
@@ -49,6 +52,7 @@ func (d *Doc) Decode(body []byte, l Lenience, limits Limits) error {
 // without values, or what a tolerance reads as one of these.
 func (d *Doc) DecodeValue(raw []byte, a *Attribute, one bool, l Lenience, limits Limits) (*Node, error) {
 	d.reader.Reset(raw, limits.Depth)
+	d.mostValues = limits.Values
 	var n *Node
 	var err error
 	switch kind := d.reader.Kind(); {
@@ -238,8 +242,11 @@ func (d *Doc) value(a *Attribute, l Lenience) (*Node, error) {
 	n := d.List(a)
 	primary := false
 	var p pace.Pace
-	for r.More() {
+	for sent := 1; r.More(); sent++ {
 		p.Step()
+		if d.mostValues > 0 && sent > d.mostValues {
+			return nil, errorOf(TooMany, a.Path(), " has more than ", strconv.Itoa(d.mostValues), " values; send fewer")
+		}
 		c, err := d.single(a, l)
 		if err != nil {
 			return nil, err
@@ -301,8 +308,16 @@ func (d *Doc) single(a *Attribute, l Lenience) (*Node, error) {
 			return d.unwrap(a, l)
 		}
 		n := d.Object(a)
-		if err := d.object(n, l); err != nil || n.first == nil {
+		mark := d.used
+		if err := d.object(n, l); err != nil {
 			return nil, err
+		}
+		if n.first == nil {
+			if d.used == mark { // millions of empty objects fit into a body
+				*n = Node{}
+				d.used--
+			}
+			return nil, nil
 		}
 		return n, nil
 	case '"':

@@ -419,3 +419,50 @@ func TestParseBool(t *testing.T) {
 		require.Equal(t, want, [2]bool{b, ok}, s)
 	}
 }
+
+// Rule E3: how many values an attribute has is bounded where the host says so,
+// whatever is in them.
+func TestValuesAreBounded(t *testing.T) {
+	limits := attr.Limits{Values: 3}
+	for sent, ok := range map[string]bool{
+		`"texts":["a","b","c"]`:     true,
+		`"texts":["a","b","c","d"]`: false,
+		`"list":[{},{},null]`:       true,
+		`"list":[{},{},{},null]`:    false,
+		`"texts":["a","b","c"],"list":[{"value":"a"},{"value":"b"},{"value":"c"}]`: true,
+	} {
+		d := attr.NewDoc(everything)
+		err := d.Decode([]byte(body(sent)), attr.Strict, limits)
+		d.Release()
+		if ok {
+			require.NoError(t, err, sent)
+			continue
+		}
+		var e *attr.Error
+		require.ErrorAs(t, err, &e, sent)
+		require.Equal(t, attr.TooMany, e.Type)
+		require.Contains(t, e.Detail, "more than 3 values")
+	}
+	d := attr.NewDoc(everything)
+	defer d.Release()
+	_, err := d.DecodeValue([]byte(`["a","b","c","d"]`), lookup(t, everything, "texts"), false, attr.Strict, limits)
+	require.ErrorContains(t, err, "more than 3 values")
+	n, err := d.DecodeValue([]byte(`["a","b","c","d"]`), lookup(t, everything, "texts"), false, attr.Strict, attr.Limits{})
+	require.NoError(t, err)
+	require.NotNil(t, n, "the bound of one request is not that of the next")
+}
+
+// An empty object is no value (RFC 7643 section 2.5) and takes no memory, so
+// that a body full of them is no way to exhaust it.
+func TestEmptyValuesTakeNoMemory(t *testing.T) {
+	sent := []byte(body(`"list":[` + strings.Repeat("{},", 100_000) + `{"value":"a"},{"value":null},{"type":"b"}]`))
+	var stored attr.Stored
+	allocated := testing.AllocsPerRun(3, func() {
+		d := attr.NewDoc(everything)
+		defer d.Release()
+		require.NoError(t, d.Decode(sent, attr.Strict, attr.Limits{}))
+		stored = d.Freeze()
+	})
+	require.Less(t, allocated, 100.0)
+	require.Equal(t, body(`"list":[{"value":"a"},{"type":"b"}]`), stored.JSON())
+}

@@ -18,6 +18,8 @@ type Doc struct {
 	reader  wire.Reader
 	trusted bool // the JSON is our own: read-only attributes are kept
 
+	mostValues int // Limits.Values of what is decoded
+
 	schemasSent []*Attribute // the schemas that "schemas" names: the document, extensions
 
 	chunks [][]Node
@@ -160,8 +162,12 @@ func (n *Node) Empty() bool { return n.shape <= list && n.first == nil }
 // Value returns the node as a value to match and read.
 func (n *Node) Value() Value { return Value{node: n} }
 
-// Child returns the object's value of the attribute, or nil.
+// Child returns the object's value of the attribute, or nil. Of nil, what a
+// schema does not define, there is none.
 func (n *Node) Child(a *Attribute) *Node {
+	if a == nil {
+		return nil
+	}
 	for c := n.first; c != nil && c.attr.index <= a.index; c = c.next {
 		if c.attr == a {
 			return c

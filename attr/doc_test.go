@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/elimity-com/scim/schema"
 	"github.com/stretchr/testify/require"
 
 	"github.com/muster-id/scim/attr"
@@ -304,4 +305,30 @@ func TestSame(t *testing.T) {
 	require.False(t, attr.Same(attr.Value{}, s.Value().Get(text)))
 	require.False(t, attr.Same(s.Value().Get(text), s.Value().At(value)), "of another attribute")
 	require.False(t, attr.Same(s.Value().Get(texts), s.Value().Get(texts).First()), "a list and its value")
+}
+
+// RFC 7643 section 6: of what a schema does not define there is no value, and
+// asking for it is no mistake.
+func TestAttributesThatTheSchemaLacks(t *testing.T) {
+	simple := schema.SimpleStringParams(schema.StringParams{Name: "value"})
+	typ, err := attr.NewType("User", "/Users", "", schema.Schema{ID: "urn:example:frugal", Attributes: schema.Attributes{
+		schema.ComplexCoreAttribute(schema.ComplexParams{Name: "emails", MultiValued: true, SubAttributes: []schema.SimpleParams{simple}}),
+	}})
+	require.NoError(t, err)
+	emails := lookup(t, typ, "emails")
+	require.Nil(t, emails.PrimarySub())
+	require.Nil(t, emails.Sub("type"))
+	d := decode(t, typ, `{"schemas":["urn:example:frugal"],"emails":[{"value":"a"},{"value":"b"}]}`, attr.Strict)
+	defer d.Release()
+	one := d.Root().Child(emails).First()
+	require.Nil(t, one.Child(emails.Sub("type")))
+	require.Nil(t, d.Root().Child(nil))
+	require.False(t, one.Remove(nil))
+	stored := d.Freeze()
+	for _, v := range []attr.Value{d.Value(), stored.Value(), {}} {
+		require.Zero(t, v.Get(nil))
+		require.Zero(t, v.At(nil))
+		require.Zero(t, v.Get(emails).First().Get(emails.PrimarySub()))
+		require.False(t, v.Get(nil).First().Get(nil).Bool())
+	}
 }

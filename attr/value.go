@@ -56,8 +56,12 @@ func (v Value) Next() Value {
 }
 
 // Get returns the value of a sub-attribute of a complex value, the whole list
-// where it is multi-valued.
+// where it is multi-valued. Of nil, what a schema does not define, there is
+// none.
 func (v Value) Get(a *Attribute) Value {
+	if a == nil {
+		return Value{}
+	}
 	if v.node != nil {
 		return Value{node: v.node.Child(a)}
 	}
@@ -81,9 +85,9 @@ func (v Value) Get(a *Attribute) Value {
 
 // At returns the value of an attribute anywhere below a document, following
 // its path from the top; where a multi-valued attribute is on the way, of its
-// first value.
+// first value. Of nil there is none.
 func (v Value) At(a *Attribute) Value {
-	if a.Parent != nil {
+	if a != nil && a.Parent != nil {
 		v = v.At(a.Parent)
 		if v.IsList() {
 			v = v.First()

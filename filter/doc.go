@@ -5,7 +5,7 @@
 // type of the attribute it is compared with, once; what is not comparable is
 // refused there. An [Expr] is therefore always meaningful, needs no schema to
 // be read, and is safe for concurrent use. A store that has no use for
-// expressions asks [Match]; one with an index asks [Lookup] first; one that
+// expressions asks [Match]; one with an index asks [Equalities] first; one that
 // speaks SQL translates the six nodes.
 //
 // # What a comparison means

@@ -41,15 +41,72 @@ func ExampleMatch() {
 }
 
 // A store with indexes asks first whether one of them has the answer.
-func ExampleLookup() {
+func ExampleEqualities() {
 	e, _, err := filter.Parse(`active eq true and userName eq "Ada@Example.com"`, exampleType(), filter.Options{})
 	if err != nil {
 		panic(err)
 	}
-	if a, l, ok := filter.Lookup(e); ok {
+	for a, l := range filter.Equalities(e) {
 		fmt.Println(a.Path(), l.Folded())
 	}
 	// Output: userName ada@example.com
+}
+
+// A store that speaks SQL gives each literal to the database as an argument of
+// the column's type.
+func ExampleLiteral() {
+	argument := func(l filter.Literal) any {
+		switch l.Kind() {
+		case filter.Text:
+			return l.Folded()
+		case filter.Bool:
+			return l.Bool()
+		case filter.Number:
+			if n, ok := l.Int(); ok {
+				return n
+			}
+			return l.Float()
+		case filter.Time:
+			return l.Time()
+		case filter.Octets:
+			return l.Text()
+		case filter.Null:
+		}
+		return nil
+	}
+	for _, text := range []string{
+		`userName eq "Ada@Example.com"`, `externalId eq "Ada"`, `active eq TRUE`, `loginCount gt 1e3`, `loginCount lt 0.5`,
+		`meta.created ge "2024-02-29T12:00:00+05:30"`, `title eq null`,
+	} {
+		e, _, err := filter.Parse(text, countingType(), filter.Options{})
+		if err != nil {
+			panic(err)
+		}
+		if c, ok := e.(*filter.Compare); ok {
+			fmt.Printf("%s %s %[3]T %[3]v\n", c.Attr.Path(), c.Op, argument(c.Value))
+		}
+	}
+	// Output:
+	// userName eq string ada@example.com
+	// externalId eq string Ada
+	// active eq bool true
+	// loginCount gt int64 1000
+	// loginCount lt float64 0.5
+	// meta.created ge time.Time 2024-02-29 06:30:00 +0000 UTC
+	// title eq <nil> <nil>
+}
+
+// countingType is a user with a number.
+func countingType() *attr.Type {
+	core := schema.CoreUserSchema()
+	core.Attributes = append(core.Attributes, schema.SimpleCoreAttribute(schema.SimpleNumberParams(schema.NumberParams{
+		Name: "loginCount", Type: schema.AttributeTypeInteger(),
+	})))
+	t, err := attr.NewType("User", "/Users", "", core)
+	if err != nil {
+		panic(err)
+	}
+	return t
 }
 
 // What a provider sends beyond the grammar is read as what it means, and said.
@@ -82,7 +139,7 @@ func ExampleParsePath() {
 	}
 	fmt.Println(p.Attr.Path())
 	fmt.Println(p.Filter)
-	fmt.Println(p.Target().Path())
+	fmt.Println(p.Sub.Path())
 	// Output:
 	// addresses
 	// addresses.type eq "work"

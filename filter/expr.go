@@ -130,27 +130,14 @@ func Uses(e Expr, a *attr.Attribute) bool {
 	return uses
 }
 
-// Lookup returns an equality that everything e matches satisfies: e is
-// `attribute eq "text"`, a value path around one, or an and with such a side.
-// A store with an index on a finds the candidates there; unless the whole
-// filter is that one comparison it has to ask [Match] about each.
+// Equalities returns the equalities that everything e matches satisfies, left to
+// right: of e itself if it is `attribute eq "text"`, of a value path around one,
+// of both sides of an and. A store with an index on one of the attributes finds
+// the candidates there; unless the whole filter is that one comparison it has
+// to ask [Match] about each.
 //
-// Of several it returns the first whose attribute is unique, else the first.
 // Only texts count: other types have several spellings of one value. Where the
 // attribute is not caseExact the index key is [Literal.Folded].
-func Lookup(e Expr) (a *attr.Attribute, l Literal, ok bool) {
-	for candidate, literal := range Equalities(e) {
-		if unique := candidate.Uniqueness != attr.NotUnique; unique || !ok {
-			a, l, ok = candidate, literal, true
-			if unique {
-				break
-			}
-		}
-	}
-	return a, l, ok
-}
-
-// Equalities returns all that [Lookup] chooses from, left to right.
 func Equalities(e Expr) iter.Seq2[*attr.Attribute, Literal] {
 	return func(yield func(*attr.Attribute, Literal) bool) { equalities(e, yield) }
 }

@@ -33,23 +33,27 @@ func TestDecimalOrder(t *testing.T) {
 			for _, spelled := range []string{b, b + ".0", b + ".0e+0", b + ".000E-0"} {
 				d, ok := parseDecimal(spelled)
 				require.True(t, ok, spelled)
-				got := d.compareInteger(a)
+				n := integer(a)
+				got := n.compare(&d)
 				require.Equal(t, i < j, got < 0, "%s and %s", a, spelled)
 				require.Equal(t, i > j, got > 0, "%s and %s", a, spelled)
 			}
 		}
 		d, ok := parseDecimal(a + ".5")
 		require.True(t, ok)
+		n := integer(a)
 		if a[0] == '-' {
-			require.Positive(t, d.compareInteger(a), a)
+			require.Positive(t, n.compare(&d), a)
 		} else {
-			require.Negative(t, d.compareInteger(a), a)
+			require.Negative(t, n.compare(&d), a)
 		}
 	}
 	zero, ok := parseDecimal("-0.00e5")
 	require.True(t, ok)
-	require.Zero(t, zero.compareInteger("-0"))
-	require.Zero(t, zero.compareInteger("0"))
+	for _, s := range []string{"-0", "0"} {
+		n := integer(s)
+		require.Zero(t, n.compare(&zero), s)
+	}
 }
 
 func TestOpsThatDoNotOrder(t *testing.T) {

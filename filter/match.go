@@ -149,7 +149,8 @@ func (e *Compare) Holds(text string) bool {
 		return (text == l.text) == (e.Op == Eq)
 	case Number:
 		if e.Attr.Kind == attr.Integer {
-			return e.Op.orders(l.number.compareInteger(text))
+			n := integer(text)
+			return e.Op.orders(n.compare(&l.number))
 		}
 		n, _ := strconv.ParseFloat(text, 64) // beyond the range it is infinite, which is in order
 		return e.Op.ordersFloat(n, l.number.float)

@@ -65,23 +65,24 @@ func cutDigits(s string) (digits, rest string) {
 	return s[:i], s[i:]
 }
 
-// compareInteger orders an integer as JSON spells it and d.
-func (d *decimal) compareInteger(integer string) int {
-	digits, negative := strings.CutPrefix(integer, "-")
-	for digits != "" && digits[0] == '0' {
-		digits = digits[1:]
-	}
-	if digits == "" {
-		negative = false
-	}
-	if negative != d.negative {
-		if negative {
+// integer returns an integer as JSON spells it, of any size, to be compared: it
+// has neither float nor lost the zeros at the end of its digits.
+func integer(s string) decimal {
+	digits, negative := strings.CutPrefix(s, "-")
+	digits = strings.TrimLeft(digits, "0")
+	return decimal{negative: negative && digits != "", digits: digits, exponent: len(digits)}
+}
+
+// compare orders two numbers exactly.
+func (d *decimal) compare(other *decimal) int {
+	if d.negative != other.negative {
+		if d.negative {
 			return -1
 		}
 		return 1
 	}
-	order := compareMagnitude(digits, len(digits), d.digits, d.exponent)
-	if negative {
+	order := compareMagnitude(d.digits, d.exponent, other.digits, other.exponent)
+	if d.negative {
 		return -order
 	}
 	return order

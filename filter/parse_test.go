@@ -228,7 +228,7 @@ func FuzzParsePath(f *testing.F) {
 			return
 		}
 		require.Zero(t, fired&^l)
-		require.NotNil(t, p.Target())
+		require.NotNil(t, p.Attr)
 		requireSamePath(t, typ, p)
 		if p.Filter != nil {
 			require.True(t, p.Attr.MultiValued && p.Attr.Kind == attr.Complex)

@@ -18,14 +18,6 @@ type Path struct {
 	Sub *attr.Attribute
 }
 
-// Target returns the attribute that the operation changes.
-func (p Path) Target() *attr.Attribute {
-	if p.Sub != nil {
-		return p.Sub
-	}
-	return p.Attr
-}
-
 // String returns the canonical text, which [ParsePath] reads strictly to an
 // equal path.
 func (p Path) String() string {

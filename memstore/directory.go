@@ -86,6 +86,7 @@ type block struct {
 func newDirectory(s *Store, t *tenant, key scim.Key) *directory {
 	d := &directory{store: s, tenant: t, key: key, shelves: make([]shelf, len(s.kinds))}
 	d.requests.limit = s.opts.Requests
+	d.index.entries = d.entries
 	return d
 }
 
@@ -159,17 +160,42 @@ func (d *directory) write(slot uint32, res *scim.Resource) {
 	} else {
 		d.touched = append(d.touched, slot)
 	}
-	k.without(pending, published, func(t tag) { d.index.remove(t, slot) })
-	k.without(res, published, func(t tag) { d.index.add(t, slot) })
 	if res == nil {
 		r.next = deleted
-		return
+	} else {
+		next.res, next.commit = res, d.commits+1
+		if k.typ.IsGroup() {
+			next.ref = d.refOf(k, res)
+		}
+		r.next = &next
 	}
-	next.res, next.commit = res, d.commits+1
-	if k.typ.IsGroup() {
-		next.ref = d.refOf(k, res)
+	// The row comes first: to add can ask for all entries of the rows.
+	k.without(pending, published, func(t tag) { d.index.remove(t, slot) })
+	k.without(res, published, func(t tag) { d.index.add(t, slot) })
+}
+
+// entries yields what the index should hold: by what a resource can be found
+// as published and as the running transaction has it.
+func (d *directory) entries(yield func(tag, uint32) bool) {
+	var p pace.Pace
+	for _, b := range d.blocks {
+		for i := range b.rows {
+			p.Step()
+			r, slot, more := &b.rows[i], b.first+uint32(i), true
+			each := func(t tag) { more = more && yield(t, slot) }
+			var published *scim.Resource
+			if e := r.live.Load(); e != nil {
+				published = e.res
+				b.kind.without(published, nil, each)
+			}
+			if r.next != nil {
+				b.kind.without(r.next.res, published, each)
+			}
+			if !more {
+				return
+			}
+		}
 	}
-	r.next = &next
 }
 
 // unbound is what a group that no selector is bound to has claimed. It is not

@@ -18,8 +18,14 @@ import (
 //
 // A value that very many resources share would make a long run of entries that
 // every other search has to walk. So at most runMost of them are kept; a mark
-// then says that the index does not know all, and [index.find] does so too.
+// then says that the index does not know all, and [index.find] does so too. When
+// the table is replaced and many of those that it knows are gone, the rows are
+// asked who is left, so that a value which has become rare is found again.
 type index struct {
+	// entries yields what the index should hold, each entry once. Nil: nobody
+	// can tell, and what is overflowing stays so.
+	entries iter.Seq2[tag, uint32]
+
 	table atomic.Pointer[[]atomic.Uint64] // the length is a power of two
 	used  int                             // entries that are not empty, removed ones included
 	live  int
@@ -108,7 +114,8 @@ func (x *index) find(t tag) iter.Seq[uint32] {
 	}
 }
 
-// add adds an entry that is not there.
+// add adds an entry. One that is there already is none more: a new table, made
+// for another entry of the same row, may have it from the rows.
 func (x *index) add(t tag, slot uint32) {
 	p := x.table.Load()
 	const mostOf4 = 3 // quarters of the table in use
@@ -136,7 +143,7 @@ func (x *index) add(t tag, slot uint32) {
 				free = int(at)
 			}
 		case tag(e>>32) == t:
-			if uint32(e) == overflow {
+			if uint32(e) == overflow || uint32(e) == slot+1 {
 				return
 			}
 			run++
@@ -168,28 +175,92 @@ func (x *index) remove(t tag, slot uint32) {
 
 // rebuild makes a table with room to grow, aside, and puts it in place.
 func (x *index) rebuild() *[]atomic.Uint64 {
+	var old []atomic.Uint64
+	if p := x.table.Load(); p != nil {
+		old = *p
+	}
+	again, wanted := x.rare(old), x.live+1
+	for _, slots := range again {
+		wanted += len(slots)
+	}
 	size := leastLen
-	for size < 2*(x.live+1) {
+	for size < 2*wanted {
 		size *= 2
 	}
 	table := make([]atomic.Uint64, size)
 	mask := uint32(size - 1)
-	if old := x.table.Load(); old != nil {
-		for i := range *old {
-			e := (*old)[i].Load()
-			if uint32(e) == 0 {
-				continue
-			}
-			at := uint32(e>>32) & mask
-			for table[at].Load() != empty {
-				at = (at + 1) & mask
-			}
-			table[at].Store(e)
+	x.live = 0
+	put := func(e uint64) {
+		at := uint32(e>>32) & mask
+		for table[at].Load() != empty {
+			at = (at + 1) & mask
+		}
+		table[at].Store(e)
+		x.live++
+	}
+	for i := range old {
+		e := old[i].Load()
+		if _, known := again[tag(e>>32)]; uint32(e) != 0 && !known {
+			put(e)
+		}
+	}
+	for t, slots := range again {
+		for _, slot := range slots {
+			put(uint64(t)<<32 | uint64(slot+1))
 		}
 	}
 	x.used = x.live
 	x.table.Store(&table)
 	return &table
+}
+
+// rare returns the tags that are overflowing and need not be any more, with all
+// their slots. Half of what a run may have is the bound, so that a value shared
+// by about runMost resources does not go back and forth.
+func (x *index) rare(table []atomic.Uint64) map[tag][]uint32 {
+	const most = runMost / 2
+	if x.entries == nil {
+		return nil
+	}
+	var rare map[tag][]uint32
+	for i := range table {
+		if e := table[i].Load(); uint32(e) == overflow {
+			if rare == nil {
+				rare = map[tag][]uint32{}
+			}
+			rare[tag(e>>32)] = nil
+		}
+	}
+	if rare == nil {
+		return nil
+	}
+	known := make(map[tag]int, len(rare))
+	for i := range table {
+		e := table[i].Load()
+		if t := tag(e >> 32); uint32(e) != 0 && uint32(e) != overflow {
+			if _, marked := rare[t]; marked {
+				known[t]++
+			}
+		}
+	}
+	for t, n := range known {
+		if n > most {
+			delete(rare, t)
+		}
+	}
+	if len(rare) == 0 {
+		return nil
+	}
+	for t, slot := range x.entries {
+		if slots, marked := rare[t]; marked {
+			if len(slots) == most {
+				delete(rare, t)
+			} else {
+				rare[t] = append(slots, slot)
+			}
+		}
+	}
+	return rare
 }
 
 // tags returns the tags of a resource, sorted, each once. nil has none. It

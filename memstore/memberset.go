@@ -29,13 +29,6 @@ const (
 	smallAgain = 256
 )
 
-func (s *memberSet) len() int {
-	if s == nil {
-		return 0
-	}
-	return s.n
-}
-
 func (s *memberSet) has(slot uint32) bool {
 	if s == nil {
 		return false

@@ -34,7 +34,9 @@ func TestMemberSetAgreesWithAMap(t *testing.T) {
 			}
 			set = edit.set()
 			now := slices.Sorted(maps.Keys(want))
-			require.Equal(t, len(now), set.len())
+			if set != nil {
+				require.Len(t, now, set.n)
+			}
 			require.Equal(t, now, slices.AppendSeq([]uint32(nil), set.all()))
 			require.Equal(t, oldWant, slices.AppendSeq([]uint32(nil), old.all()), "the set before the edit is as it was")
 			for slot := range uint32(9_100) {

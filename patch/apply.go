@@ -29,13 +29,13 @@ type writer struct {
 // body until it is frozen.
 func (p *Patch) Apply(d *attr.Doc) error {
 	w := writer{Patch: p, doc: d}
+	defer func() { p.fired |= d.Fired() }()
 	for i := range p.operations {
 		w.operation, w.chosen = &p.operations[i], nil
 		if err := w.apply(); err != nil {
 			return err
 		}
 	}
-	p.fired |= d.Fired()
 	for _, o := range w.added {
 		if n := d.Root().Child(o.holder.Parent); n != nil {
 			if err := complete(n); err != nil {

@@ -15,6 +15,23 @@ import (
 // others and is not kept.
 type Member struct{ Value, Type, Display string }
 
+// Node returns a new value in d that says of a member what is known: to match a
+// filter with, or to be kept in the document. What is empty, and what the
+// attribute members has no sub-attribute for, is left out.
+func (m Member) Node(d *attr.Doc, members *attr.Attribute) *attr.Node {
+	n := d.Object(members)
+	put := func(a *attr.Attribute, text string) {
+		if a != nil && text != "" {
+			n.Put(d.Text(a, text))
+		}
+	}
+	of := memberSubs(members)
+	put(of.value, m.Value)
+	put(of.kind, m.Type)
+	put(of.display, m.Display)
+	return n
+}
+
 // A Membership is what a request does to the members of a group, whatever the
 // form it came in: as one set of members to add and one set of ids to remove.
 // Both are sets: what is added may be a member already and stays as it is then,
@@ -200,36 +217,17 @@ func (c *composition) remove(id string) {
 
 // removeAdded removes those added members that the filter selects.
 func (c *composition) removeAdded(m *Membership, e filter.Expr) {
-	d := attr.NewDoc(m.typ)
-	defer d.Release()
-	n := d.Object(m.of)
-	of := memberSubs(m.of)
-	value, kind, display := d.Text(of.value, ""), d.Text(of.value, ""), d.Text(of.value, "")
-	if of.kind != nil {
-		kind = d.Text(of.kind, "")
-	}
-	if of.display != nil {
-		display = d.Text(of.display, "")
-	}
 	for i := range c.entries {
+		c.pace.Step()
 		at := &c.entries[i]
 		if at.dead || at.removed {
 			continue
 		}
-		n.Clear()
-		value.SetText(at.Value)
-		n.Put(value)
-		if of.kind != nil {
-			kind.SetText(cmp.Or(at.Type, "User"))
-			n.Put(kind)
-		}
-		if of.display != nil && at.Display != "" {
-			display.SetText(at.Display)
-			n.Put(display)
-		}
-		if filter.Match(e, n.Value()) {
-			at.removed = true
-		}
+		added := at.Member
+		added.Type = cmp.Or(added.Type, "User")
+		d := attr.NewDoc(m.typ)
+		at.removed = filter.Match(e, added.Node(d, m.of).Value())
+		d.Release()
 	}
 }
 
@@ -356,7 +354,7 @@ func (m *Membership) ApplyTo(d *attr.Doc, members *attr.Attribute) error {
 	})
 	for i := range c.entries {
 		if e := &c.entries[i]; !e.removed && !e.dead {
-			list.Append(of.node(d, members, e.Member))
+			list.Append(e.Node(d, members))
 		}
 	}
 	if !list.Empty() {
@@ -367,18 +365,4 @@ func (m *Membership) ApplyTo(d *attr.Doc, members *attr.Attribute) error {
 		return &attr.Error{Type: attr.Mutable, Detail: members.Path() + " is required and cannot be removed, RFC 7644 section 3.5.2.2; leave at least one"}
 	}
 	return nil
-}
-
-// node makes a member a value of the attribute.
-func (s subs) node(d *attr.Doc, of *attr.Attribute, m Member) *attr.Node {
-	n := d.Object(of)
-	put := func(a *attr.Attribute, text string) {
-		if a != nil && text != "" {
-			n.Put(d.Text(a, text))
-		}
-	}
-	put(s.value, m.Value)
-	put(s.kind, m.Type)
-	put(s.display, m.Display)
-	return n
 }

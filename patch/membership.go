@@ -144,10 +144,10 @@ func (p *parser) memberSub(o *operation) error {
 		d := attr.NewDoc(p.typ)
 		defer d.Release()
 		n, err := d.DecodeValue(o.raw, o.sub, true, p.lenience, p.limits)
+		p.fired |= d.Fired()
 		if err != nil {
 			return o.explain(err)
 		}
-		p.fired |= d.Fired()
 		if n != nil && n.Text() == ids[0] {
 			s := step{what: addMembers}
 			if p.allow(attr.CreateElement) {
@@ -166,10 +166,10 @@ func (p *parser) decodeMembers(o *operation, raw []byte, id string) ([]Member, e
 	d := attr.NewDoc(p.typ)
 	defer d.Release()
 	n, err := d.DecodeValue(raw, p.apart, false, p.lenience, p.limits)
+	p.fired |= d.Fired()
 	if err != nil {
 		return nil, o.explain(err)
 	}
-	p.fired |= d.Fired()
 	if n == nil {
 		return nil, nil
 	}

@@ -41,9 +41,11 @@ type parser struct {
 
 // Parse reads the body of a PATCH request for a resource of the type. The error
 // is an [*attr.Error] that names the operation, the attribute, the rule and the
-// remedy.
+// remedy. The Patch is not nil beside an error, for the request log: what
+// [Patch.Fired] and [Patch.Ignored] return of it is what was passed over before.
+// Nothing else may be done with it.
 func Parse(body []byte, t *attr.Type, o Options) (*Patch, error) {
-	p := parser{Patch: &Patch{typ: t, lenience: o.Lenience, limits: o.Limits}, most: o.Operations, apart: o.Members}
+	p := parser{Patch: &Patch{typ: t, lenience: o.Lenience, limits: o.Limits, length: o.FilterLength}, most: o.Operations, apart: o.Members}
 	p.operations = p.few[:0]
 	if p.most == 0 {
 		p.most = 1000
@@ -51,7 +53,7 @@ func Parse(body []byte, t *attr.Type, o Options) (*Patch, error) {
 	r := borrow(body, o.Limits.Depth)
 	defer giveBack(r)
 	if err := p.body(r); err != nil {
-		return nil, err
+		return &Patch{typ: t, fired: p.fired, ignored: p.ignored}, err
 	}
 	if p.steps != nil {
 		p.members = newMembership(p.typ, p.apart, p.steps)
@@ -291,7 +293,7 @@ func (p *parser) path(path string) (filter.Path, error) {
 			return filter.Path{Attr: a}, nil
 		}
 	}
-	target, fired, err := filter.ParsePath(path, p.typ, filter.Options{Lenience: p.lenience})
+	target, fired, err := filter.ParsePath(path, p.typ, filter.Options{Lenience: p.lenience, Depth: p.limits.Depth, Length: p.length})
 	if err != nil {
 		return filter.Path{}, err
 	}

@@ -41,7 +41,11 @@ type Options struct {
 	// its paths, each of which looks at all values of its attribute. 0 means
 	// 1000.
 	Operations int
-	Limits     attr.Limits
+	// FilterLength bounds a path with a filter, in bytes. 0 means
+	// [filter.DefaultLength].
+	FilterLength int
+	// Limits bounds the values. Depth bounds the filters in paths as well.
+	Limits attr.Limits
 	// Members is the multi-valued attribute whose values are kept apart from
 	// the document; operations on it become the [Membership]. Nil: there is none.
 	Members *attr.Attribute
@@ -53,6 +57,7 @@ type Patch struct {
 	typ      *attr.Type
 	lenience attr.Lenience
 	limits   attr.Limits
+	length   int // Options.FilterLength
 
 	operations []operation
 	few        [2]operation // where operations begins, to save an allocation
@@ -156,7 +161,7 @@ func (p *Patch) Members() *Membership { return p.members }
 func (p *Patch) OnlyMembers() bool { return p.members != nil && len(p.operations) == 0 }
 
 // Fired returns the tolerances that were needed to read the request, and after
-// [Patch.Apply] also those to apply it.
+// [Patch.Apply] also those to apply it, each as far as it went.
 func (p *Patch) Fired() attr.Lenience { return p.fired }
 
 // Ignored returns the names of attributes that the type does not have and that

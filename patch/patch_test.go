@@ -90,6 +90,71 @@ func TestDepthIsBounded(t *testing.T) {
 	requireError(t, err, attr.InvalidSyntax, "nests")
 }
 
+// The filter in a path nests and is as long as one in a URL may be (rule E3).
+func TestFiltersInPathsAreBounded(t *testing.T) {
+	t.Parallel()
+	typ := resourceTypes["User"]
+	nested := func(n int) []byte {
+		return request(`[{"op":"remove","path":"emails[` + strings.Repeat("(", n) + `type pr` + strings.Repeat(")", n) + `]"}]`)
+	}
+	_, err := patch.Parse(nested(7), typ, patch.Options{Limits: attr.Limits{Depth: 8}})
+	require.NoError(t, err)
+	_, err = patch.Parse(nested(8), typ, patch.Options{Limits: attr.Limits{Depth: 8}})
+	requireError(t, err, attr.InvalidFilter, "Operations[0] (remove)")
+	_, err = patch.Parse(nested(8), typ, patch.Options{})
+	require.NoError(t, err)
+
+	long := func(n int) []byte {
+		path := `emails[type eq \"` + strings.Repeat("x", n-len(`emails[type eq ""]`)) + `\"]`
+		return request(`[{"op":"remove","path":"` + path + `"}]`)
+	}
+	_, err = patch.Parse(long(100), typ, patch.Options{FilterLength: 100})
+	require.NoError(t, err)
+	_, err = patch.Parse(long(101), typ, patch.Options{FilterLength: 100})
+	requireError(t, err, attr.InvalidPath, "longer than 100 bytes")
+	_, err = patch.Parse(long(filter.DefaultLength), typ, patch.Options{})
+	require.NoError(t, err)
+	_, err = patch.Parse(long(filter.DefaultLength+1), typ, patch.Options{})
+	requireError(t, err, attr.InvalidPath)
+}
+
+// The request log tells what was tolerated in a request that failed all the
+// same.
+func TestFiredBesideAnError(t *testing.T) {
+	t.Parallel()
+	typ := resourceTypes["Group"]
+	p, err := patch.Parse(request(`[{"op":"Add","path":"nickname","value":"x"},{"op":"add","path":"members","value":[{"display":"nobody"}]}]`), typ, options(t, typ, attr.Lenient))
+	requireError(t, err, attr.InvalidValue, "Operations[1]")
+	require.Equal(t, attr.OperationCase|attr.UnknownAttribute, p.Fired())
+	require.Equal(t, []string{"nickname"}, p.Ignored())
+	require.Nil(t, p.Members())
+	require.False(t, p.OnlyMembers())
+
+	p, err = patch.Parse([]byte("["), typ, patch.Options{})
+	require.Error(t, err)
+	require.Zero(t, p.Fired())
+
+	// A value that is read only when it is applied.
+	typ = resourceTypes["User"]
+	p, err = patch.Parse(request(`[{"op":"add","path":"emails","value":[{"value":"a","primary":"True"},{"value":{}}]}]`), typ, patch.Options{Lenience: attr.StringBoolean})
+	require.NoError(t, err)
+	require.Error(t, p.Apply(decode(t, typ, `{"userName":"a"}`)))
+	require.Equal(t, attr.StringBoolean, p.Fired())
+}
+
+// What is said of a member as a value to match or keep.
+func TestMemberNode(t *testing.T) {
+	t.Parallel()
+	typ := resourceTypes["Group"]
+	members := attribute(t, typ, "members")
+	d := decode(t, typ, `{"displayName":"g"}`)
+	list := d.List(members)
+	list.Append(patch.Member{Value: "1", Type: "User", Display: "One"}.Node(d, members))
+	list.Append(patch.Member{Value: "2"}.Node(d, members))
+	d.Root().Put(list)
+	requireJSON(t, []byte(`{"displayName":"g","members":[{"value":"1","type":"User","display":"One"},{"value":"2"}]}`), frozen(d))
+}
+
 func TestTooManyOperations(t *testing.T) {
 	t.Parallel()
 	typ := resourceTypes["User"]
