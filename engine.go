@@ -322,11 +322,8 @@ func (e *Engine) replace(ctx context.Context, q *request, t *ResourceType, id st
 	sentActive := t.active != nil && doc.Root().Child(t.active) != nil
 	q.Status = http.StatusOK
 	err = e.write(ctx, q, !match.given(), func(ctx context.Context, w *work) error {
-		before, err := w.tx.Get(ctx, q.ref(t, id), GetOptions{})
+		before, err := w.toChange(ctx, q.ref(t, id), match)
 		if err != nil {
-			return err
-		}
-		if err := match.check(before); err != nil {
 			return err
 		}
 		if t.active != nil && !sentActive { // in each attempt anew
@@ -367,11 +364,8 @@ func (e *Engine) modify(ctx context.Context, q *request, t *ResourceType, id str
 		q.Status = http.StatusNoContent
 	}
 	err = e.write(ctx, q, !match.given(), func(ctx context.Context, w *work) error {
-		before, err := w.tx.Get(ctx, q.ref(t, id), GetOptions{})
+		before, err := w.toChange(ctx, q.ref(t, id), match)
 		if err != nil {
-			return err
-		}
-		if err := match.check(before); err != nil {
 			return err
 		}
 		next := before
@@ -400,6 +394,16 @@ func applyPatch(p *patch.Patch, before *Resource) (*Resource, error) {
 	return newResource(before.typ, before.key, doc.Freeze()), nil
 }
 
+// toChange reads the resource that a request is about to change, if it is a
+// version that the client will change.
+func (w *work) toChange(ctx context.Context, ref Ref, match versionMatch) (*Resource, error) {
+	r, err := w.tx.Get(ctx, ref, GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return r, match.check(r)
+}
+
 // update stores next in place of before, if it says something else.
 func (w *work) update(ctx context.Context, before, next *Resource, change MemberChange) (*Resource, error) {
 	switch t := before.typ; {
@@ -422,11 +426,8 @@ func (w *work) update(ctx context.Context, before, next *Resource, change Member
 func (e *Engine) remove(ctx context.Context, q *request, t *ResourceType, id string, match versionMatch) error {
 	q.Status = http.StatusNoContent
 	return e.write(ctx, q, !match.given(), func(ctx context.Context, w *work) error {
-		before, err := w.tx.Get(ctx, q.ref(t, id), GetOptions{})
+		before, err := w.toChange(ctx, q.ref(t, id), match)
 		if err != nil {
-			return err
-		}
-		if err := match.check(before); err != nil {
 			return err
 		}
 		switch {

@@ -191,11 +191,7 @@ func (x *exchange) collection(ctx context.Context) error {
 		x.send(http.StatusOK)
 		return nil
 	case http.MethodPost:
-		_, v, err := x.view(t)
-		if err != nil {
-			return err
-		}
-		body, err := x.readBody(t)
+		_, v, body, err := x.viewAndBody(t)
 		if err != nil {
 			return err
 		}
@@ -233,11 +229,7 @@ func (x *exchange) resource(ctx context.Context) error {
 		}
 		return x.answer(ctx, http.StatusOK, r, v)
 	case http.MethodPut:
-		_, v, err := x.view(t)
-		if err != nil {
-			return err
-		}
-		body, err := x.readBody(t)
+		_, v, body, err := x.viewAndBody(t)
 		if err != nil {
 			return err
 		}
@@ -247,11 +239,7 @@ func (x *exchange) resource(ctx context.Context) error {
 		}
 		return x.answer(ctx, http.StatusOK, r, v)
 	case http.MethodPatch:
-		p, v, err := x.view(t)
-		if err != nil {
-			return err
-		}
-		body, err := x.readBody(t)
+		p, v, body, err := x.viewAndBody(t)
 		if err != nil {
 			return err
 		}
@@ -284,6 +272,16 @@ func (x *exchange) resource(ctx context.Context) error {
 func (x *exchange) unchanged(r *Resource, v view) bool {
 	have := header(x.r, "If-None-Match")
 	return have != "" && !v.includes(r.typ.groups) && versionMatch(have).check(r) == nil
+}
+
+// viewAndBody reads what a request sends and what its answer is to show.
+func (x *exchange) viewAndBody(t *ResourceType) (parameters, view, []byte, error) {
+	p, v, err := x.view(t)
+	if err != nil {
+		return p, v, nil, err
+	}
+	body, err := x.readBody(t)
+	return p, v, body, err
 }
 
 // view reads what the answer is to show (RFC 7644 section 3.9), and the other

@@ -18,9 +18,10 @@ import (
 //
 // A value that very many resources share would make a long run of entries that
 // every other search has to walk. So at most runMost of them are kept; a mark
-// then says that the index does not know all, and [index.find] does so too. When
-// the table is replaced and many of those that it knows are gone, the rows are
-// asked who is left, so that a value which has become rare is found again.
+// then says that the index does not know all, and [index.find] does so too. While
+// there is a mark the table is replaced after a while even if it has room: where
+// most of those that it knew are gone, the rows are asked who is left, so that a
+// value which has become rare is found again.
 type index struct {
 	// entries yields what the index should hold, each entry once. Nil: nobody
 	// can tell, and what is overflowing stays so.
@@ -29,6 +30,8 @@ type index struct {
 	table atomic.Pointer[[]atomic.Uint64] // the length is a power of two
 	used  int                             // entries that are not empty, removed ones included
 	live  int
+	marks int // of overflow
+	since int // changes since the table was made
 }
 
 // An entry has the tag in its upper half. In the lower one is a slot, plus one.
@@ -119,9 +122,10 @@ func (x *index) find(t tag) iter.Seq[uint32] {
 func (x *index) add(t tag, slot uint32) {
 	p := x.table.Load()
 	const mostOf4 = 3 // quarters of the table in use
-	if p == nil || 4*(x.used+1) > mostOf4*len(*p) {
+	if p == nil || 4*(x.used+1) > mostOf4*len(*p) || x.marks > 0 && 4*x.since > x.live {
 		p = x.rebuild()
 	}
+	x.since++
 	table := *p
 	mask := uint32(len(table) - 1)
 	run, free := 0, -1
@@ -130,6 +134,7 @@ func (x *index) add(t tag, slot uint32) {
 		case e == empty:
 			if run == runMost {
 				slot = overflow - 1
+				x.marks++
 			}
 			if free < 0 {
 				free = int(at)
@@ -158,6 +163,7 @@ func (x *index) remove(t tag, slot uint32) {
 	if p == nil {
 		return
 	}
+	x.since++
 	table := *p
 	mask := uint32(len(table) - 1)
 	gone := uint64(t)<<32 | uint64(slot+1)
@@ -189,8 +195,11 @@ func (x *index) rebuild() *[]atomic.Uint64 {
 	}
 	table := make([]atomic.Uint64, size)
 	mask := uint32(size - 1)
-	x.live = 0
+	x.live, x.marks, x.since = 0, 0, 0
 	put := func(e uint64) {
+		if uint32(e) == overflow {
+			x.marks++
+		}
 		at := uint32(e>>32) & mask
 		for table[at].Load() != empty {
 			at = (at + 1) & mask

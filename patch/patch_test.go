@@ -125,7 +125,7 @@ func TestFiredBesideAnError(t *testing.T) {
 	typ := resourceTypes["Group"]
 	p, err := patch.Parse(request(`[{"op":"Add","path":"nickname","value":"x"},{"op":"add","path":"members","value":[{"display":"nobody"}]}]`), typ, options(t, typ, attr.Lenient))
 	requireError(t, err, attr.InvalidValue, "Operations[1]")
-	require.Equal(t, attr.OperationCase|attr.UnknownAttribute, p.Fired())
+	require.ElementsMatch(t, (attr.OperationCase | attr.UnknownAttribute).Names(), p.Fired().Names())
 	require.Equal(t, []string{"nickname"}, p.Ignored())
 	require.Nil(t, p.Members())
 	require.False(t, p.OnlyMembers())
@@ -139,7 +139,7 @@ func TestFiredBesideAnError(t *testing.T) {
 	p, err = patch.Parse(request(`[{"op":"add","path":"emails","value":[{"value":"a","primary":"True"},{"value":{}}]}]`), typ, patch.Options{Lenience: attr.StringBoolean})
 	require.NoError(t, err)
 	require.Error(t, p.Apply(decode(t, typ, `{"userName":"a"}`)))
-	require.Equal(t, attr.StringBoolean, p.Fired())
+	require.True(t, p.Fired().Has(attr.StringBoolean))
 }
 
 // What is said of a member as a value to match or keep.
