@@ -12,8 +12,8 @@ import (
 // A subject is a user whose account a request affects.
 type subject struct {
 	id string
-	Person
-	known  bool          // Person is what the transaction sees; otherwise it is read
+	UserState
+	known  bool          // UserState is what the transaction sees; otherwise it is read
 	next   *AccountState // as the request's own rules changed it; nil: as it was
 	change Change
 }
@@ -86,17 +86,17 @@ func (w *work) load(ctx context.Context, subjects []subject) error {
 			missing = append(missing, subjects[i].id)
 		}
 	}
-	var people []Person
+	var people []UserState
 	if len(missing) > 0 {
 		var err error
-		if people, err = w.tx.People(ctx, w.Directory, missing); err != nil {
+		if people, err = w.tx.UserStates(ctx, w.Directory, missing); err != nil {
 			return err
 		}
 	}
 	for i := range subjects {
 		s := &subjects[i]
 		if !s.known {
-			s.Person, s.known, people = people[0], true, people[1:]
+			s.UserState, s.known, people = people[0], true, people[1:]
 		}
 		if err := w.bindAll(ctx, s.Groups); err != nil {
 			return err
@@ -106,10 +106,10 @@ func (w *work) load(ctx context.Context, subjects []subject) error {
 }
 
 // person reads one user with what is kept beside it.
-func (w *work) person(ctx context.Context, directory Key, id string) (Person, error) {
-	people, err := w.tx.People(ctx, directory, []string{id})
+func (w *work) person(ctx context.Context, directory Key, id string) (UserState, error) {
+	people, err := w.tx.UserStates(ctx, directory, []string{id})
 	if err != nil {
-		return Person{}, err
+		return UserState{}, err
 	}
 	return people[0], nil
 }

@@ -884,7 +884,7 @@ func TestBadRoleMapper(t *testing.T) {
 func TestBadOnRequest(t *testing.T) {
 	var log bytes.Buffer
 	w := newWorld(t, stores["memstore"](), func(cfg *scim.Config) {
-		cfg.OnRequest = func(context.Context, *scim.RequestLog) { panic("the host's own mistake") }
+		cfg.OnRequest = func(context.Context, *scim.LogEntry) { panic("the host's own mistake") }
 		cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	})
 	id := w.addUser(t, ours, "ada@example.com", "")
@@ -902,11 +902,14 @@ func TestRequestLogIsBounded(t *testing.T) {
 		fmt.Fprintf(&unknown, `,"unknown%d":1`, i)
 	}
 	for _, request := range []ask{
-		{method: "GET", target: "/" + long}, {method: "GET", target: "/Users/" + long}, {method: "GET", target: "/Users?filter=" + long},
+		{method: "GET", target: "/" + long},
+		{method: "GET", target: "/Users/" + long},
+		{method: "GET", target: "/Users?filter=" + long},
 		{method: "GET", target: "/Users", header: map[string]string{"User-Agent": long}},
 		{method: "PATCH", target: "/Users/" + g.user, body: onePatch("replace", long, `1`)},
 		{method: "PATCH", target: "/Users/" + g.user, body: onePatch("replace", "", `{"title":"x"`+unknown.String()+`}`)},
-		{method: "POST", target: "/Users", body: `{"userName":"` + long + `"}`}, {method: "POST", target: "/Users", body: `{"userName":"x@` + long + `"}`},
+		{method: "POST", target: "/Users", body: `{"userName":"` + long + `"}`},
+		{method: "POST", target: "/Users", body: `{"userName":"x@` + long + `"}`},
 		{method: "POST", target: "/Users", body: `{"userName":"new@example.com"` + unknown.String() + `}`},
 		{method: "PATCH", target: "/Groups/" + g.group, body: onePatch("add", "members", `[{"value":"`+long+`"}]`)},
 	} {

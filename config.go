@@ -48,7 +48,7 @@ type Config struct {
 	// OnRequest is called after each authenticated request with what the
 	// request log records: the outcome, and which tolerances fired. It must not
 	// keep the entry.
-	OnRequest func(ctx context.Context, entry *RequestLog)
+	OnRequest func(ctx context.Context, entry *LogEntry)
 
 	// Now is the clock, time.Now by default.
 	Now func() time.Time

@@ -41,7 +41,7 @@ func checkDomain(d *Directory, r *Resource) (held string, err error) {
 		outside = nil
 	}
 	// An @ makes it an email here, also where a slip of form makes it none.
-	if userName := r.User().UserName(); outside == nil && strings.Contains(userName, "@") && !(isEmail(userName) && registered(d, userName)) {
+	if userName := r.User().UserName(); outside == nil && strings.Contains(userName, "@") && (!isEmail(userName) || !registered(d, userName)) {
 		email, outside = userName, r.typ.userName
 	}
 	if outside == nil {

@@ -70,7 +70,7 @@ func (e *Engine) checkDirectory(d *Directory) error {
 
 // A request is one SCIM request on its way through the engine.
 type request struct {
-	RequestLog
+	LogEntry
 	dir      *Directory
 	lenience attr.Lenience
 	isWrite  bool // logged with the transaction, if it committed
@@ -179,7 +179,7 @@ func (w *work) finish(ctx context.Context) error {
 		}
 	}
 	w.Duration = w.cfg.Now().Sub(w.Time)
-	return w.tx.Log(ctx, &w.RequestLog)
+	return w.tx.Log(ctx, &w.LogEntry)
 }
 
 // afterCommit calls Committed for every account (rule B6). The request has
@@ -223,7 +223,7 @@ func (e *Engine) record(ctx context.Context, q *request, cause *Error) {
 	}
 	var err error
 	if cause == nil || cause.event == nil {
-		err = e.ledger.Log(ctx, &q.RequestLog)
+		err = e.ledger.Log(ctx, &q.LogEntry)
 	} else {
 		// What was refused is recorded though the client may have hung up.
 		err = e.ledger.Do(context.WithoutCancel(ctx), q.Directory.Tenant, func(ctx context.Context, tx Tx) error {
@@ -237,7 +237,7 @@ func (e *Engine) record(ctx context.Context, q *request, cause *Error) {
 
 // recordRefusal appends the event of a refused change, once per distinct value.
 func (e *Engine) recordRefusal(ctx context.Context, q *request, tx Tx, ev *Event) error {
-	people, err := tx.People(ctx, q.Directory, []string{ev.Data.ID()})
+	people, err := tx.UserStates(ctx, q.Directory, []string{ev.Data.ID()})
 	if err != nil {
 		return err
 	}
@@ -250,7 +250,7 @@ func (e *Engine) recordRefusal(ctx context.Context, q *request, tx Tx, ev *Event
 		}
 		q.Changed = []EventType{ev.Type}
 	}
-	return tx.Log(ctx, &q.RequestLog)
+	return tx.Log(ctx, &q.LogEntry)
 }
 
 // get reads one resource.
@@ -351,13 +351,13 @@ func (e *Engine) replace(ctx context.Context, q *request, t *ResourceType, id st
 func (e *Engine) modify(ctx context.Context, q *request, t *ResourceType, id string, body []byte, match versionMatch, answer bool) (after *Resource, onlyMembers bool, err error) {
 	p, err := patch.Parse(body, t.Type, patch.Options{
 		Lenience: q.lenience, Operations: e.cfg.Limits.Operations,
-		Limits: attr.Limits{Depth: e.cfg.Limits.Depth}, Members: t.members,
+		Limits: attr.Limits{Depth: e.cfg.Limits.Depth}, FilterLength: e.cfg.Limits.FilterLength, Members: t.members,
 	})
+	q.Ignored = p.Ignored()
+	q.Fired |= p.Fired()
 	if err != nil {
 		return nil, false, err
 	}
-	q.Ignored = p.Ignored()
-	q.Fired |= p.Fired()
 	onlyMembers = p.OnlyMembers()
 	q.Status = http.StatusOK
 	if onlyMembers && !answer {
@@ -492,8 +492,8 @@ func (m versionMatch) check(r *Resource) error {
 // system is the request of an administrator's or the library's own doing.
 func (e *Engine) system(d *Directory, actor string) *request {
 	return &request{
-		RequestLog: RequestLog{ID: newRequestID(), Time: e.cfg.Now(), Directory: d.Key(), Actor: actor, Method: "-", Path: actor, Status: http.StatusOK},
-		dir:        d, lenience: d.lenience(),
+		LogEntry: LogEntry{ID: newRequestID(), Time: e.cfg.Now(), Directory: d.Key(), Actor: actor, Method: "-", Path: actor, Status: http.StatusOK},
+		dir:      d, lenience: d.lenience(),
 	}
 }
 
@@ -506,7 +506,7 @@ func (e *Engine) Resync(ctx context.Context, d *Directory, users ...string) erro
 	}
 	q := e.system(d, "resync")
 	return e.write(ctx, q, false, func(ctx context.Context, w *work) error {
-		people, err := w.tx.People(ctx, d.Key(), users)
+		people, err := w.tx.UserStates(ctx, d.Key(), users)
 		if err != nil {
 			return err
 		}
@@ -515,7 +515,7 @@ func (e *Engine) Resync(ctx context.Context, d *Directory, users ...string) erro
 			if people[i].User == nil {
 				return fmt.Errorf("%w: user %s", ErrNotFound, id)
 			}
-			subjects[i] = subject{id: id, Person: people[i], known: true, change: Resynced}
+			subjects[i] = subject{id: id, UserState: people[i], known: true, change: Resynced}
 		}
 		return w.tell(ctx, subjects)
 	})
@@ -582,7 +582,7 @@ func (e *Engine) changeAccount(ctx context.Context, d *Directory, user string, c
 			return err
 		}
 		w.holdEvents(person.Account, &next, person.User)
-		return w.tell(ctx, []subject{{id: user, Person: person, known: true, next: &next, change: Updated}})
+		return w.tell(ctx, []subject{{id: user, UserState: person, known: true, next: &next, change: Updated}})
 	})
 }
 

@@ -86,9 +86,9 @@ func (id RequestID) String() string {
 	return s
 }
 
-// A RequestLog is one line of the log that the customer's administrator reads
+// A LogEntry is one line of the log that the customer's administrator reads
 // (rule D8). It holds no secrets; Detail can quote what the provider sent.
-type RequestLog struct {
+type LogEntry struct {
 	ID        RequestID
 	Time      time.Time
 	Duration  time.Duration

@@ -134,13 +134,7 @@ func (w *work) selectMembers(ctx context.Context, group *Resource, e filter.Expr
 			return nil, err
 		}
 		doc := attr.NewDoc(t.Type)
-		o := doc.Object(t.members)
-		for name, text := range map[string]string{"value": m.Value, "type": m.Type, "display": m.Display} {
-			if sub := t.members.Sub(name); sub != nil && text != "" {
-				o.Put(doc.Text(sub, text))
-			}
-		}
-		if filter.Match(e, o.Value()) {
+		if filter.Match(e, patch.Member(m).Node(doc, t.members).Value()) {
 			ids = append(ids, m.Value)
 		}
 		doc.Release()
@@ -296,14 +290,14 @@ func (w *work) tellWithout(ctx context.Context, users []string, group string) er
 	if len(users) == 0 {
 		return nil
 	}
-	people, err := w.tx.People(ctx, w.Directory, users)
+	people, err := w.tx.UserStates(ctx, w.Directory, users)
 	if err != nil {
 		return err
 	}
 	subjects := make([]subject, len(users))
 	for i, id := range users {
 		people[i].Groups = slices.DeleteFunc(people[i].Groups, func(g GroupRef) bool { return g.ID == group })
-		subjects[i] = subject{id: id, Person: people[i], known: true, change: Updated}
+		subjects[i] = subject{id: id, UserState: people[i], known: true, change: Updated}
 	}
 	return w.tell(ctx, subjects)
 }

@@ -409,7 +409,7 @@ func (x *exchange) tellHost() {
 			x.engine.cfg.Logger.ErrorContext(x.r.Context(), "scim: OnRequest panicked", "request", x.q.ID.String(), "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
-	entry := x.q.RequestLog
+	entry := x.q.LogEntry
 	x.engine.cfg.OnRequest(x.r.Context(), &entry)
 }
 

@@ -147,7 +147,7 @@ type rig struct {
 
 	mu    sync.Mutex
 	fired attr.Lenience
-	log   []scim.RequestLog
+	log   []scim.LogEntry
 }
 
 // newRig mounts a handler at /scim/v2 over the store.
@@ -156,7 +156,7 @@ func newRig(t testing.TB, store scim.Store, mapper scim.RoleMapper, d *scim.Dire
 	r := &rig{app: newHostApp(), dir: d}
 	auth, err := scim.StaticTokens(scim.Token{Secret: testToken, Label: "test", Directory: d})
 	require.NoError(t, err)
-	cfg := &scim.Config{Provisioner: r.app, OnRequest: func(_ context.Context, e *scim.RequestLog) {
+	cfg := &scim.Config{Provisioner: r.app, OnRequest: func(_ context.Context, e *scim.LogEntry) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.fired |= e.Fired

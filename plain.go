@@ -260,19 +260,19 @@ func (p plainTx) GroupsOf(ctx context.Context, directory Key, users []string) ([
 	return all, nil
 }
 
-// People reads the users and looks for their groups.
-func (p plainTx) People(ctx context.Context, directory Key, users []string) ([]Person, error) {
+// UserStates reads the users and looks for their groups.
+func (p plainTx) UserStates(ctx context.Context, directory Key, users []string) ([]UserState, error) {
 	groups, err := p.GroupsOf(ctx, directory, users)
 	if err != nil {
 		return nil, err
 	}
-	people := make([]Person, len(users))
+	people := make([]UserState, len(users))
 	for i, id := range users {
 		r, err := p.e.store.Get(ctx, Ref{directory, "User", id}, GetOptions{})
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return nil, err
 		}
-		people[i] = Person{User: r, Groups: groups[i]}
+		people[i] = UserState{User: r, Groups: groups[i]}
 	}
 	return people, nil
 }
@@ -280,6 +280,7 @@ func (p plainTx) People(ctx context.Context, directory Key, users []string) ([]P
 // What only a Ledger keeps.
 
 func (plainTx) PutAccount(context.Context, *AccountState) error { return nil }
+
 func (plainTx) Departed(context.Context, Key, string, string) (*AccountState, error) {
 	return nil, nil
 }
@@ -287,5 +288,5 @@ func (plainTx) Keeper(context.Context, Key, string) (*AccountState, error) { ret
 func (plainTx) Bindings(context.Context, Key) (map[string]Binding, error)  { return nil, nil }
 func (plainTx) Bind(context.Context, Key, Binding, ...string) error        { return nil }
 func (plainTx) Append(context.Context, ...*Event) error                    { return nil }
-func (plainTx) Log(context.Context, *RequestLog) error                     { return nil }
+func (plainTx) Log(context.Context, *LogEntry) error                       { return nil }
 func (plainTx) Deliver(context.Context, ...Delivery) ([]Delivery, error)   { return nil, nil }

@@ -707,7 +707,8 @@ func TestRFC7643Section7ReturnedNever(t *testing.T) {
 		body := object("userName", "ada@example.com", "password", word)
 		a := ask{method: "POST", target: "/Users?attributes=password,userName", body: body}.do(t, w).must(t, http.StatusCreated)
 		path := "/Users/" + a.text("/id")
-		answers := []*response{a,
+		answers := []*response{
+			a,
 			w.get(t, path), w.get(t, path+"?attributes=password"), w.get(t, "/Users?attributes=password"), w.get(t, "/Users"),
 			ask{method: "PUT", target: path + "?attributes=password", body: body}.do(t, w),
 			ask{method: "PATCH", target: path + "?attributes=password", body: onePatch("replace", "password", quoted(word))}.do(t, w),
@@ -741,7 +742,7 @@ func TestAuthorization(t *testing.T) {
 		auth, err := scim.StaticTokens(scim.Token{Secret: "s3cret", Directory: &d})
 		require.NoError(t, err)
 		var fired []string
-		h, err := scim.NewHandler(newNaiveStore(), scim.NoRoles{}, auth, &scim.Config{OnRequest: func(_ context.Context, e *scim.RequestLog) { fired = e.Fired.Names() }})
+		h, err := scim.NewHandler(newNaiveStore(), scim.NoRoles{}, auth, &scim.Config{OnRequest: func(_ context.Context, e *scim.LogEntry) { fired = e.Fired.Names() }})
 		require.NoError(t, err)
 		bare := map[scim.Dialect]int{scim.Auto: 200, scim.Okta: 200, scim.Strict: 401, scim.Entra: 401}[dialect]
 		for header, want := range map[string]int{

@@ -243,18 +243,28 @@ const twoAddresses = `{"userName":"ada","displayName":"Ada","active":true,"email
 // another one, and which.
 var emailChanges = map[string]struct{ method, body, email string }{
 	"by the value": {"PATCH", patchBody(replaceOp(`emails[type eq "work"].value`, `"new@acme.example"`)), "new@acme.example"},
-	"by emails": {"PATCH", patchBody(replaceOp("emails", `[{"value":"new@acme.example","type":"work","primary":true}]`)),
-		"new@acme.example"},
-	"by emails without path": {"PATCH", patchBody(`{"op":"replace","value":{"displayName":"Countess","emails":[{"value":"new@acme.example"}]}}`),
-		"new@acme.example"},
-	"by PUT": {"PUT", `{"userName":"ada","displayName":"Countess","active":true,"emails":[{"value":"new@acme.example","type":"work","primary":true}]}`,
-		"new@acme.example"},
+	"by emails": {
+		"PATCH", patchBody(replaceOp("emails", `[{"value":"new@acme.example","type":"work","primary":true}]`)),
+		"new@acme.example",
+	},
+	"by emails without path": {
+		"PATCH", patchBody(`{"op":"replace","value":{"displayName":"Countess","emails":[{"value":"new@acme.example"}]}}`),
+		"new@acme.example",
+	},
+	"by PUT": {
+		"PUT", `{"userName":"ada","displayName":"Countess","active":true,"emails":[{"value":"new@acme.example","type":"work","primary":true}]}`,
+		"new@acme.example",
+	},
 	"by a switch of primary": {"PATCH", patchBody(replaceOp(`emails[type eq "home"].primary`, "true")), "ada.home@acme.example"},
-	"by a new primary": {"PATCH", patchBody(`{"op":"add","path":"emails","value":[{"value":"new@acme.example","type":"other","primary":true}]}`),
-		"new@acme.example"},
+	"by a new primary": {
+		"PATCH", patchBody(`{"op":"add","path":"emails","value":[{"value":"new@acme.example","type":"other","primary":true}]}`),
+		"new@acme.example",
+	},
 	"by removal": {"PATCH", patchBody(`{"op":"remove","path":"emails[type eq \"work\"]"}`), "ada.home@acme.example"},
-	"with other changes": {"PATCH", patchBody(replaceOp("displayName", `"Countess"`), replaceOp(`emails[type eq "work"].value`, `"new@acme.example"`)),
-		"new@acme.example"},
+	"with other changes": {
+		"PATCH", patchBody(replaceOp("displayName", `"Countess"`), replaceOp(`emails[type eq "work"].value`, `"new@acme.example"`)),
+		"new@acme.example",
+	},
 	"by PUT to the userName": {"PUT", `{"userName":"new@acme.example","active":true}`, "new@acme.example"},
 }
 

@@ -230,7 +230,7 @@ func TestA7RefuseIs403WithoutScimType(t *testing.T) {
 
 // refusals returns the lines of the request log that were refused, the newest
 // first.
-func (r *ruleRig) refusals() (refused []*scim.RequestLog) {
+func (r *ruleRig) refusals() (refused []*scim.LogEntry) {
 	r.t.Helper()
 	entries, err := r.store.Requests(context.Background(), r.dir.Key(), 1000)
 	require.NoError(r.t, err)

@@ -271,7 +271,7 @@ func (r *ruleRig) state(user string) *scim.AccountState {
 	r.t.Helper()
 	var state *scim.AccountState
 	require.NoError(r.t, r.store.Do(context.Background(), r.dir.Tenant, func(ctx context.Context, tx scim.Tx) error {
-		people, err := tx.People(ctx, r.dir.Key(), []string{user})
+		people, err := tx.UserStates(ctx, r.dir.Key(), []string{user})
 		state = people[0].Account
 		return err
 	}))
@@ -333,7 +333,7 @@ func (r *ruleRig) forget() {
 }
 
 // logged returns the last line of the request log.
-func (r *ruleRig) logged() *scim.RequestLog {
+func (r *ruleRig) logged() *scim.LogEntry {
 	r.t.Helper()
 	entries, err := r.store.Requests(context.Background(), r.dir.Key(), 1)
 	require.NoError(r.t, err)
@@ -372,6 +372,6 @@ func (r *ruleRig) send(method, path, body string) int {
 	if err != nil {
 		return 0
 	}
-	defer res.Body.Close() //nolint:errcheck // nothing is read from it
+	defer res.Body.Close()
 	return res.StatusCode
 }

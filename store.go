@@ -135,7 +135,7 @@ type Ledger interface {
 	// Log adds to the request log what needs no transaction: reads, and
 	// refusals without an event. The store copies the entry; its slices do not
 	// change any more. A cancelled context is no reason not to log.
-	Log(ctx context.Context, entry *RequestLog) error
+	Log(ctx context.Context, entry *LogEntry) error
 
 	// Events returns events of the tenant with a sequence number greater than
 	// after, in order, limit at most. Older ones may have been pruned: the
@@ -144,7 +144,7 @@ type Ledger interface {
 
 	// Requests returns entries of a directory's request log, the newest
 	// first, limit at most.
-	Requests(ctx context.Context, directory Key, limit int) ([]*RequestLog, error)
+	Requests(ctx context.Context, directory Key, limit int) ([]*LogEntry, error)
 
 	// Undelivered returns accounts of the tenant whose Committed call is
 	// outstanding since before the given time, limit at most.
@@ -160,9 +160,9 @@ type Ledger interface {
 type Tx interface {
 	MemberStore
 
-	// People returns each of the users in turn with what is kept beside it.
+	// UserStates returns each of the users in turn with what is kept beside it.
 	// Account must not be changed; Groups is the caller's.
-	People(ctx context.Context, directory Key, users []string) ([]Person, error)
+	UserStates(ctx context.Context, directory Key, users []string) ([]UserState, error)
 
 	// PutAccount stores the state of an account, which must not be changed
 	// afterwards. It stays when its user is deleted (rule B1).
@@ -190,7 +190,7 @@ type Tx interface {
 
 	// Log adds to the request log. The entry must not change before the
 	// transaction ends; the store copies it then.
-	Log(ctx context.Context, entry *RequestLog) error
+	Log(ctx context.Context, entry *LogEntry) error
 
 	// Deliver notes that Committed is to be called for the accounts, and
 	// returns what names the calls to Delivered.
@@ -222,8 +222,8 @@ type AccountState struct {
 	RefusedEmail, ApprovedEmail string
 }
 
-// A Person is a user of a directory with what is kept beside it.
-type Person struct {
+// A UserState is a user of a directory with what is kept beside it.
+type UserState struct {
 	User    *Resource     // nil: there is no such user, or no longer
 	Account *AccountState // nil: there is none; a deleted user's stays
 	Groups  []GroupRef    // those of [MemberStore.GroupsOf]

@@ -52,7 +52,7 @@ func (w *work) createUser(ctx context.Context, r *Resource) (*Resource, error) {
 	if next.Held != "" {
 		w.event(&Event{Type: UserHeld, Data: created, Note: next.Held})
 	}
-	return created, w.tell(ctx, []subject{{id: created.id, Person: Person{User: created}, known: true, next: next, change: change}})
+	return created, w.tell(ctx, []subject{{id: created.id, UserState: UserState{User: created}, known: true, next: next, change: change}})
 }
 
 // rejoin gives a person who was deleted and comes back the same host account
@@ -249,7 +249,7 @@ func (w *work) updateUser(ctx context.Context, before, next *Resource) (*Resourc
 	w.event(&Event{Type: kind, Data: after, Previous: before})
 	w.holdEvents(account, state, after)
 	person.User = after
-	return after, w.tell(ctx, []subject{{id: after.id, Person: person, known: true, next: state, change: change}})
+	return after, w.tell(ctx, []subject{{id: after.id, UserState: person, known: true, next: state, change: change}})
 }
 
 // recheck applies the rules of creation again where a change touches them: on

@@ -41,7 +41,7 @@ type world struct {
 	app          *hostApp
 
 	mu  sync.Mutex
-	log []scim.RequestLog
+	log []scim.LogEntry
 }
 
 // newWorld wires a store. configure may be nil.
@@ -54,7 +54,7 @@ func newWorld(t testing.TB, store scim.Store, configure func(*scim.Config)) *wor
 	}
 	auth, err := scim.StaticTokens(tokens...)
 	require.NoError(t, err)
-	cfg := &scim.Config{Provisioner: w.app, OnRequest: func(_ context.Context, e *scim.RequestLog) {
+	cfg := &scim.Config{Provisioner: w.app, OnRequest: func(_ context.Context, e *scim.LogEntry) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.log = append(w.log, *e)
@@ -80,7 +80,7 @@ func (memberRole) Roles(_ context.Context, _ *scim.Directory, _ *scim.Resource, 
 }
 
 // logged forgets and returns the entries of the request log so far.
-func (w *world) logged() []scim.RequestLog {
+func (w *world) logged() []scim.LogEntry {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	log := w.log
@@ -150,7 +150,7 @@ func serve(t testing.TB, h http.Handler, r *http.Request) *response {
 	t.Helper()
 	a := &response{ResponseRecorder: httptest.NewRecorder()}
 	h.ServeHTTP(a.ResponseRecorder, r)
-	var body any = absent
+	body := absent
 	if a.Body.Len() > 0 {
 		var err error
 		body, err = decodeJSON(a.Body.Bytes())
@@ -337,7 +337,7 @@ func dump(t testing.TB, store scim.Store, d *scim.Directory) string {
 	require.NoError(t, err)
 	fmt.Fprintf(&b, "groups %v\n", groups)
 	require.NoError(t, ledger.Do(ctx, d.Tenant, func(ctx context.Context, tx scim.Tx) error {
-		people, err := tx.People(ctx, d.Key(), users)
+		people, err := tx.UserStates(ctx, d.Key(), users)
 		for _, p := range people {
 			fmt.Fprintf(&b, "account %+v\n", p.Account)
 		}

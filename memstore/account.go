@@ -244,13 +244,13 @@ func (a *accounts) settle() {
 	a.undo = nil
 }
 
-// People implements [scim.Tx].
-func (x *tx) People(_ context.Context, key scim.Key, users []string) ([]scim.Person, error) {
+// UserStates implements [scim.Tx].
+func (x *tx) UserStates(_ context.Context, key scim.Key, users []string) ([]scim.UserState, error) {
 	v, err := x.view(key)
 	if err != nil {
 		return nil, err
 	}
-	people := make([]scim.Person, len(users))
+	people := make([]scim.UserState, len(users))
 	if v.directory == nil {
 		return people, nil
 	}

@@ -289,7 +289,7 @@ func BenchmarkCreateAndDelete(b *testing.B) {
 
 func BenchmarkLog(b *testing.B) {
 	s := memstore.New(scim.CoreTypes(), nil)
-	ctx, entry := b.Context(), &scim.RequestLog{Directory: ada, Time: time.Unix(0, 0)}
+	ctx, entry := b.Context(), &scim.LogEntry{Directory: ada, Time: time.Unix(0, 0)}
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := s.Log(ctx, entry); err != nil {

@@ -105,12 +105,13 @@ func TestIndexForgetsThatAValueWasCommon(t *testing.T) {
 		}
 	}
 	require.Contains(t, found(&x, common), uint32(overflow))
-	x.rebuild()
+	x.since = x.live
+	hold(common, 5) // the row has it before the index replaces its table on the way
 	slices.Sort(holders[common])
 	require.Equal(t, holders[common], found(&x, common))
 	require.Contains(t, found(&x, once), uint32(overflow), "800 are still too many")
 
-	hold(common, 5)
+	leave(common, 5)
 	leave(common, 10)
 	slices.Sort(holders[common])
 	require.Equal(t, holders[common], found(&x, common), "it is like any other value")

@@ -136,25 +136,25 @@ func (s *Store) known(ctx context.Context, name string) (*tenant, *tx, error) {
 // requests is the latest of a directory's request log.
 type requests struct {
 	mu sync.Mutex
-	ring[scim.RequestLog]
+	ring[scim.LogEntry]
 }
 
 // add copies the entry.
-func (r *requests) add(entry *scim.RequestLog) {
+func (r *requests) add(entry *scim.LogEntry) {
 	r.mu.Lock()
 	r.ring.add(*entry)
 	r.mu.Unlock()
 }
 
 // newest returns the latest entries, the newest first.
-func (r *requests) newest(limit int) []*scim.RequestLog {
+func (r *requests) newest(limit int) []*scim.LogEntry {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n := min(limit, len(r.entries))
 	if n <= 0 {
 		return nil
 	}
-	all := make([]*scim.RequestLog, n)
+	all := make([]*scim.LogEntry, n)
 	for i := range all {
 		entry := r.at(r.added - 1 - uint64(i))
 		all[i] = &entry
@@ -163,7 +163,7 @@ func (r *requests) newest(limit int) []*scim.RequestLog {
 }
 
 // Log implements [scim.Ledger].
-func (s *Store) Log(ctx context.Context, entry *scim.RequestLog) error {
+func (s *Store) Log(ctx context.Context, entry *scim.LogEntry) error {
 	if x := s.running(ctx); x != nil {
 		return x.Log(ctx, entry)
 	}
@@ -172,7 +172,7 @@ func (s *Store) Log(ctx context.Context, entry *scim.RequestLog) error {
 }
 
 // Log implements [scim.Tx].
-func (x *tx) Log(_ context.Context, entry *scim.RequestLog) error {
+func (x *tx) Log(_ context.Context, entry *scim.LogEntry) error {
 	if err := x.open(entry.Directory.Tenant); err != nil {
 		return err
 	}
@@ -181,12 +181,12 @@ func (x *tx) Log(_ context.Context, entry *scim.RequestLog) error {
 }
 
 // Requests implements [scim.Ledger].
-func (s *Store) Requests(ctx context.Context, key scim.Key, limit int) ([]*scim.RequestLog, error) {
+func (s *Store) Requests(ctx context.Context, key scim.Key, limit int) ([]*scim.LogEntry, error) {
 	v, err := s.view(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	var all []*scim.RequestLog
+	var all []*scim.LogEntry
 	if x := s.running(ctx); x != nil {
 		for _, entry := range slices.Backward(x.requests) {
 			if entry.Directory == key && len(all) < limit {

@@ -143,7 +143,7 @@ func TestNobodyWaitsForAHangingTransaction(t *testing.T) {
 	groups, err := s.GroupsOf(t.Context(), ada, []string{"1"})
 	require.NoError(t, err)
 	require.Empty(t, groups[0])
-	require.NoError(t, s.Log(t.Context(), &scim.RequestLog{Directory: ada}))
+	require.NoError(t, s.Log(t.Context(), &scim.LogEntry{Directory: ada}))
 	_, err = s.Events(t.Context(), "acme", 0, 10)
 	require.NoError(t, err)
 
@@ -271,8 +271,8 @@ func TestATransactionIsOfOneTenant(t *testing.T) {
 		for _, err := range []error{
 			errAccounts, errDeparted, errBindings, errDeliver, errEvents, errRequests, errUndelivered,
 			tx.PutAccount(ctx, &scim.AccountState{User: userRef(eve, "1")}), tx.Bind(ctx, eve, scim.Binding{}, "x"),
-			tx.Append(ctx, &scim.Event{Directory: eve}), tx.Log(ctx, &scim.RequestLog{Directory: eve}),
-			s.Log(ctx, &scim.RequestLog{Directory: eve}), s.Delivered(ctx, "globex", scim.Delivery{}),
+			tx.Append(ctx, &scim.Event{Directory: eve}), tx.Log(ctx, &scim.LogEntry{Directory: eve}),
+			s.Log(ctx, &scim.LogEntry{Directory: eve}), s.Delivered(ctx, "globex", scim.Delivery{}),
 		} {
 			require.Error(t, err)
 		}
@@ -406,7 +406,7 @@ func TestRingsForgetTheOldest(t *testing.T) {
 	s := memstore.New(scim.CoreTypes(), &memstore.Options{Events: 5, Requests: 3})
 	for i := range 12 {
 		require.NoError(t, s.Do(t.Context(), "acme", func(ctx context.Context, tx scim.Tx) error {
-			require.NoError(t, tx.Log(ctx, &scim.RequestLog{Directory: ada, ID: scim.RequestID(i)}))
+			require.NoError(t, tx.Log(ctx, &scim.LogEntry{Directory: ada, ID: scim.RequestID(i)}))
 			return tx.Append(ctx, &scim.Event{Directory: ada})
 		}))
 	}
@@ -546,7 +546,7 @@ func TestA1Isolation(t *testing.T) {
 				tx.PutAccount(ctx, &scim.AccountState{User: userRef(other, "boss"), HostID: "h", ExternalID: "xb", Email: "boss@b.test"}),
 				tx.PutAccount(ctx, &scim.AccountState{User: userRef(other, "left"), ExternalID: "xl", Email: "left@b.test", Deleted: true}),
 				tx.Bind(ctx, other, scim.Binding{GroupID: "crew"}, "name:crew"),
-				tx.Log(ctx, &scim.RequestLog{Directory: other}))
+				tx.Log(ctx, &scim.LogEntry{Directory: other}))
 		}))
 		before := snapshot(t, s, other)
 

@@ -364,7 +364,7 @@ func (h *history) step(ctx context.Context, tx scim.Tx, m *model, key scim.Key) 
 		m.events = append(m.events, e.Note)
 		require.Equal(h, uint64(len(m.events)), e.Seq, "gapless from 1 (rule D2)")
 		id := scim.RequestID(h.Uint64())
-		require.NoError(h, tx.Log(ctx, &scim.RequestLog{ID: id, Directory: key}))
+		require.NoError(h, tx.Log(ctx, &scim.LogEntry{ID: id, Directory: key}))
 		d.requests = append(d.requests, id)
 		given, err := tx.Deliver(ctx, scim.Delivery{User: scim.Ref{Directory: key, Type: "User", ID: h.id()}})
 		require.NoError(h, err)
@@ -654,7 +654,7 @@ func TestHistoriesAgreeWithTheModel(t *testing.T) {
 
 // accountsOf returns the state of each user's account in turn.
 func accountsOf(ctx context.Context, tx scim.Tx, key scim.Key, users []string) ([]*scim.AccountState, error) {
-	people, err := tx.People(ctx, key, users)
+	people, err := tx.UserStates(ctx, key, users)
 	states := make([]*scim.AccountState, len(people))
 	for i, p := range people {
 		states[i] = p.Account

@@ -19,7 +19,7 @@ type tx struct {
 
 	directories []*directory // that it may have changed
 	events      []*scim.Event
-	requests    []*scim.RequestLog
+	requests    []*scim.LogEntry
 	deliveries  []scim.Delivery
 	delivered   []scim.Delivery
 }

@@ -63,7 +63,7 @@ func newHandler(o *options, app *App, logger *log.Logger, errorLog *slog.Logger)
 	handler, err := scim.NewHandler(memstore.New(scim.CoreTypes(), nil), mapping, auth, &scim.Config{
 		Provisioner: app,
 		Logger:      errorLog,
-		OnRequest: func(_ context.Context, r *scim.RequestLog) {
+		OnRequest: func(_ context.Context, r *scim.LogEntry) {
 			if r.Status >= http.StatusBadRequest {
 				logger.Printf("%s: %s %s was refused with %d: %s", r.Directory.Tenant,
 					printable(r.Method), mountPath+"/"+printable(strings.TrimPrefix(r.Path, "/")), r.Status, printable(r.Detail))
