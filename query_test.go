@@ -172,11 +172,13 @@ func TestMatchMeta(t *testing.T) {
 		`meta.created lt "2024-01-01T00:00:00.001Z" and active eq true`:     true,
 		`not (meta.created eq "2024-01-01T00:00:00Z") or userName eq "ADA"`: true,
 		`not (meta.created eq "2024-01-01T00:00:00Z") or userName eq "bob"`: false,
+
 		`meta.created ne null`:        true,
 		`meta.created eq null`:        false,
 		`meta.created pr`:             true,
 		`meta.resourceType eq "User"`: true,
 		`meta.resourceType eq "user"`: false,
+
 		`meta.resourceType sw "U" and meta.resourceType ne "Group"`: true,
 		`meta.version eq "W/\"7\""`:                                 true,
 		`meta.version eq "W/\"8\""`:                                 false,
