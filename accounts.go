@@ -22,14 +22,31 @@ type subject struct {
 // members affects as many.
 const batch = 1000
 
+// tellUsers tells of users whom a change of groups affects, in order of id. Who
+// is there twice is told once.
+func (w *work) tellUsers(ctx context.Context, ids []string) error {
+	slices.SortFunc(ids, func(a, b string) int {
+		w.pace.Step()
+		return strings.Compare(a, b)
+	})
+	ids = slices.Compact(ids)
+	for some := range slices.Chunk(ids, batch) {
+		subjects := make([]subject, len(some))
+		for i, id := range some {
+			subjects[i] = subject{id: id, change: Updated}
+		}
+		if err := w.tellSome(ctx, subjects); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // tell works out what each of the users may now do, tells the Provisioner, and
 // keeps what it was told. Users are told in order of id, so that locks of the
 // host are taken in one order (rule: accounts follow in order of id).
 func (w *work) tell(ctx context.Context, subjects []subject) error {
-	slices.SortFunc(subjects, func(a, b subject) int {
-		w.pace.Step()
-		return strings.Compare(a.id, b.id)
-	})
+	slices.SortFunc(subjects, func(a, b subject) int { return strings.Compare(a.id, b.id) })
 	for chunk := range slices.Chunk(subjects, batch) {
 		if err := w.tellSome(ctx, chunk); err != nil {
 			return err

@@ -148,6 +148,10 @@ func isPlain(id string) bool {
 type view struct {
 	base       string
 	projection *attr.Projection // nil: the default
+
+	// flush sends what there is of an answer and returns room for more; nil
+	// where the answer is collected.
+	flush func([]byte) []byte
 }
 
 func (v view) includes(a *attr.Attribute) bool { return a != nil && v.projection.Includes(a) }
@@ -193,19 +197,24 @@ func (e *Engine) appendGroups(b []byte, t *ResourceType, groups []GroupRef, v vi
 func (e *Engine) appendMembers(ctx context.Context, b []byte, r *Resource, v view) ([]byte, error) {
 	mark := len(b)
 	b = append(b, `,"members":[`...)
-	open := len(b)
+	some := false
 	var p pace.Pace
 	for m, err := range e.members.Members(ctx, r.Ref()) {
 		p.Step()
 		if err != nil {
 			return nil, err
 		}
-		if len(b) > open {
+		if some {
 			b = append(b, ',')
 		}
 		b = v.appendReference(b, r.typ.members, e.cfg.Types.Type(m.Type), m)
+		some = true
+		const enough = 32 << 10
+		if v.flush != nil && len(b) > enough {
+			b = v.flush(b)
+		}
 	}
-	if len(b) == open {
+	if !some {
 		return b[:mark], nil // no members: no value, RFC 7643 section 2.5
 	}
 	return append(b, ']'), nil

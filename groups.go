@@ -50,7 +50,7 @@ func (w *work) createGroup(ctx context.Context, r *Resource, members []Member) (
 	if err != nil {
 		return nil, err
 	}
-	return result.Group, w.tell(ctx, affected)
+	return result.Group, w.tellUsers(ctx, affected)
 }
 
 // bindGroup lets a group that was created or has become another claim its part
@@ -144,7 +144,7 @@ func (w *work) selectMembers(ctx context.Context, group *Resource, e filter.Expr
 
 // membersChanged notes what a change of members came to, and returns whom it
 // affects.
-func (w *work) membersChanged(res *MemberResult) ([]subject, error) {
+func (w *work) membersChanged(res *MemberResult) (affected []string, err error) {
 	if len(res.Unknown) > 0 {
 		if w.dir.Policy.UnknownMembers == RejectUnknownMembers {
 			return nil, refuseMember(res.Unknown[0])
@@ -155,7 +155,7 @@ func (w *work) membersChanged(res *MemberResult) ([]subject, error) {
 			w.Unknown = append(w.Unknown, strings.Clone(loggable(id))) // it is a view of the whole body
 		}
 	}
-	affected := make([]subject, 0, len(res.Added)+len(res.Removed))
+	affected = make([]string, 0, len(res.Added)+len(res.Removed))
 	w.events = slices.Grow(w.events, 2*cap(affected)) // a membership and perhaps a role each
 	for i, list := range [][]Member{res.Added, res.Removed} {
 		kind := MembershipAdded
@@ -165,7 +165,7 @@ func (w *work) membersChanged(res *MemberResult) ([]subject, error) {
 		for _, m := range list {
 			w.event(&Event{Type: kind, Data: res.Group, Member: m})
 			if m.Type != "Group" {
-				affected = append(affected, subject{id: m.Value, change: Updated})
+				affected = append(affected, m.Value)
 			}
 		}
 	}
@@ -222,12 +222,12 @@ func (w *work) updateGroup(ctx context.Context, before, next *Resource, change M
 			return nil, err
 		}
 	}
-	return after, w.tell(ctx, affected)
+	return after, w.tellUsers(ctx, affected)
 }
 
 // writeGroup writes the group and its members: at once where they are one
 // document.
-func (w *work) writeGroup(ctx context.Context, before, next *Resource, change MemberChange, renamed bool) (after *Resource, affected []subject, err error) {
+func (w *work) writeGroup(ctx context.Context, before, next *Resource, change MemberChange, renamed bool) (after *Resource, affected []string, err error) {
 	after = before
 	if w.members == nil {
 		changed, result, err := (plainTx{w.Engine}).withMembers(ctx, next, before.Group().InlineMembers(), change)
@@ -322,19 +322,16 @@ func sameText(a, b *Resource, at *attr.Attribute) bool {
 	return at == nil || a.Doc().Get(at).Text() == b.Doc().Get(at).Text()
 }
 
-// everybody returns all members of a group beside those already affected.
-func (w *work) everybody(ctx context.Context, group *Resource, affected []subject) ([]subject, error) {
-	seen := make(map[string]bool, len(affected))
-	for _, s := range affected {
-		seen[s.id] = true
-	}
+// everybody returns the users who are members of a group, after those already
+// affected.
+func (w *work) everybody(ctx context.Context, group *Resource, affected []string) ([]string, error) {
 	for m, err := range w.tx.Members(ctx, group.Ref()) {
 		w.pace.Step()
 		if err != nil {
 			return nil, err
 		}
-		if m.Type != "Group" && !seen[m.Value] {
-			affected = append(affected, subject{id: m.Value, change: Updated})
+		if m.Type != "Group" {
+			affected = append(affected, m.Value)
 		}
 	}
 	return affected, nil
@@ -345,7 +342,6 @@ func (w *work) everybody(ctx context.Context, group *Resource, affected []subjec
 func (w *work) deleteGroup(ctx context.Context, r *Resource) error {
 	var members []Member
 	var users []string
-	var affected []subject
 	for m, err := range w.tx.Members(ctx, r.Ref()) {
 		w.pace.Step()
 		if err != nil {
@@ -354,7 +350,6 @@ func (w *work) deleteGroup(ctx context.Context, r *Resource) error {
 		members = append(members, m)
 		if m.Type != "Group" {
 			users = append(users, m.Value)
-			affected = append(affected, subject{id: m.Value, change: Updated})
 		}
 	}
 	parents, err := w.tx.GroupsOf(ctx, w.Directory, []string{r.id})
@@ -365,7 +360,7 @@ func (w *work) deleteGroup(ctx context.Context, r *Resource) error {
 		if err := w.tellWithout(ctx, users, r.id); err != nil {
 			return err
 		}
-		affected = nil
+		users = nil
 	}
 	if err := w.tx.Delete(ctx, r.Ref(), r.version); err != nil {
 		return err
@@ -377,7 +372,7 @@ func (w *work) deleteGroup(ctx context.Context, r *Resource) error {
 	if err := w.leftGroups(ctx, Member{Value: r.id, Type: "Group"}, parents[0]); err != nil {
 		return err
 	}
-	return w.tell(ctx, affected)
+	return w.tellUsers(ctx, users)
 }
 
 // leftGroups notes that a deleted resource is no longer a member of groups.

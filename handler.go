@@ -58,6 +58,7 @@ type exchange struct {
 	body  bytes.Buffer
 
 	limited io.LimitedReader // of the body
+	begun   bool             // the head of the answer is sent
 }
 
 var exchanges = sync.Pool{New: func() any { return new(exchange) }}
@@ -74,6 +75,7 @@ func (x *exchange) release() {
 	}
 	clear(x.ids)
 	x.Handler, x.w, x.r, x.q, x.route, x.limited = nil, nil, nil, request{}, route{}, io.LimitedReader{}
+	x.begun = false
 	exchanges.Put(x)
 }
 
@@ -329,11 +331,18 @@ func (x *exchange) answer(ctx context.Context, status int, r *Resource, v view) 
 			groups = all[0]
 		}
 	}
+	x.w.Header()["Etag"] = []string{r.version.ETag()}
+	if v.showsMembers(r.typ) { // there may be very many
+		v.flush = func(b []byte) []byte {
+			x.begin(status)
+			_, _ = x.w.Write(b)
+			return b[:0]
+		}
+	}
 	var err error
 	if x.out, err = x.engine.appendResource(ctx, x.out[:0], r, groups, v); err != nil {
 		return err
 	}
-	x.w.Header()["Etag"] = []string{r.version.ETag()}
 	x.send(status)
 	return nil
 }
@@ -346,12 +355,21 @@ var (
 // send writes the answer that is in x.out. A client that is gone cannot be
 // told that writing failed.
 func (x *exchange) send(status int) {
+	x.begin(status)
+	_, _ = x.w.Write(x.out)
+}
+
+// begin sends the head of the answer, once.
+func (x *exchange) begin(status int) {
+	if x.begun {
+		return
+	}
+	x.begun = true
 	h := x.w.Header()
 	h["Content-Type"] = scimJSON
 	h["Cache-Control"] = noStore // it is about people
 	x.q.Status = status
 	x.w.WriteHeader(status)
-	_, _ = x.w.Write(x.out)
 }
 
 func (x *exchange) noContent() {
@@ -379,7 +397,11 @@ func (x *exchange) fail(err error) {
 		x.engine.record(x.r.Context(), q, e)
 		q.isWrite = true // it is recorded
 	}
+	if x.begun { // a client must not take half an answer for one
+		panic(http.ErrAbortHandler)
+	}
 	x.w.Header().Del("Location")
+	x.w.Header().Del("Etag")
 	x.w.Header().Set("Cache-Control", "no-store")
 	WriteError(x.w, e)
 }

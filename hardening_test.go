@@ -2,9 +2,13 @@ package scim_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"iter"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/muster-id/scim"
+	"github.com/muster-id/scim/memstore"
 )
 
 // A failingApp fails when it is told to.
@@ -224,4 +229,80 @@ func TestD3EventsOfNestedGroups(t *testing.T) {
 	r.forget()
 	r.do("DELETE", "/Groups/"+outer, "").is(http.StatusNoContent)
 	r.happened(scim.GroupDeleted, scim.MembershipRemoved, scim.MembershipRemoved)
+}
+
+// A large group is sent as it is read, and is whole; where reading fails in the
+// middle, the client does not take what it has for the group.
+func TestLargeGroupsAreSentAsTheyAreRead(t *testing.T) {
+	t.Parallel()
+	store := &brittleStore{Store: memstore.New(scim.CoreTypes(), nil)}
+	r := newRig(t, store, scim.NoRoles{}, acme(scim.Policy{}), nil)
+	server := httptest.NewServer(r)
+	defer server.Close()
+	call := func(method, path, body string) (*http.Response, []byte, error) {
+		q, err := http.NewRequestWithContext(context.Background(), method, server.URL+conversationBase+path, strings.NewReader(body))
+		require.NoError(t, err)
+		q.Header.Set("Authorization", "Bearer "+testToken)
+		a, err := http.DefaultClient.Do(q)
+		require.NoError(t, err)
+		defer a.Body.Close()
+		read, err := io.ReadAll(a.Body)
+		return a, read, err
+	}
+	const many = 1500
+	members := make([]string, many)
+	for i := range members {
+		a, _, err := call(http.MethodPost, "/Users", person(fmt.Sprintf("u%d", i)))
+		require.NoError(t, err)
+		_, members[i], _ = strings.Cut(a.Header.Get("Location"), "/Users/")
+	}
+	a, body, err := call(http.MethodPost, "/Groups", team("Many", members...))
+	require.NoError(t, err)
+	require.Equal(t, http.StatusCreated, a.StatusCode)
+	_, id, _ := strings.Cut(a.Header.Get("Location"), "/Groups/")
+	var group struct {
+		DisplayName string
+		Members     []struct{ Value string }
+		Meta        struct{ Version string }
+	}
+	require.NoError(t, json.Unmarshal(body, &group))
+	require.Len(t, group.Members, many)
+	require.Equal(t, a.Header.Get("Etag"), group.Meta.Version)
+
+	_, body, err = call(http.MethodGet, "/Groups/"+id, "")
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(body, &group))
+	require.Len(t, group.Members, many)
+
+	store.breaksAfter = many / 2
+	_, body, err = call(http.MethodGet, "/Groups/"+id, "")
+	require.Error(t, err, "the connection ends before the answer does")
+	require.False(t, json.Valid(body))
+	store.breaksAfter = 1 // before anything is sent
+	a, body, err = call(http.MethodGet, "/Groups/"+id, "")
+	require.NoError(t, err)
+	require.Equal(t, http.StatusInternalServerError, a.StatusCode)
+	require.Empty(t, a.Header.Get("Etag"))
+	require.Contains(t, string(body), `"status":"500"`)
+}
+
+// A brittleStore fails after some members.
+type brittleStore struct {
+	*memstore.Store
+	breaksAfter int
+}
+
+func (s *brittleStore) Members(ctx context.Context, group scim.Ref) iter.Seq2[scim.Member, error] {
+	return func(yield func(scim.Member, error) bool) {
+		n := 0
+		for m, err := range s.Store.Members(ctx, group) {
+			if n++; n == s.breaksAfter {
+				yield(scim.Member{}, errors.New("the disk is gone"))
+				return
+			}
+			if !yield(m, err) {
+				return
+			}
+		}
+	}
 }

@@ -142,6 +142,7 @@ func (x *tx) changeMembers(ref scim.Ref, change scim.MemberChange, was scim.Vers
 	if change.Clear {
 		edit = (*memberSet)(nil).edit()
 	}
+	result.Added = make([]scim.Member, 0, len(change.Add))
 	var p pace.Pace
 	for _, m := range change.Add {
 		p.Step()
