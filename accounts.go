@@ -297,6 +297,22 @@ func (w *work) claim(ctx context.Context, g *GroupRef, selectors []string) error
 	return nil
 }
 
+// owe notes that Committed is to be called with the account. Who is told around
+// a write, where there is no transaction, is told so once.
+func (w *work) owe(a *Account) {
+	if w.ledger == nil {
+		if at, told := w.toldAt[a.ID]; told {
+			w.told[at] = a
+			return
+		}
+		if w.toldAt == nil {
+			w.toldAt = map[string]int{}
+		}
+		w.toldAt[a.ID] = len(w.told)
+	}
+	w.told = append(w.told, a)
+}
+
 // describe writes an account down for the host.
 func (w *work) describe(r *Resource, state *AccountState, groups []GroupRef, change Change) *Account {
 	return &Account{
@@ -398,7 +414,7 @@ func (w *work) inform(ctx context.Context, accounts []*Account) error {
 		if w.committer != nil {
 			told = new(*a) // a is the host's from here on
 			told.Roles, told.Groups = slices.Clone(a.Roles), slices.Clone(a.Groups)
-			w.told = append(w.told, told)
+			w.owe(told)
 		}
 		err := w.hooks.call(ctx, func(ctx context.Context) error {
 			id, err := w.provisioner.Provision(ctx, a)

@@ -94,6 +94,7 @@ type work struct {
 	pace   pace.Pace // of the loops over members
 
 	told   []*Account         // accounts the Provisioner was told of
+	toldAt map[string]int     // by user id; where there is no transaction
 	owed   []Delivery         // calls of Committed
 	claims map[string]Binding // of the directory, read once
 }
@@ -202,7 +203,11 @@ func (e *Engine) afterCommit(ctx context.Context, q *request, w *work) {
 			}
 			continue
 		}
-		e.cfg.Logger.ErrorContext(ctx, "scim: Committed failed and is owed", "request", q.ID.String(),
+		what := "scim: Committed failed"
+		if w.owed != nil {
+			what += " and is owed"
+		}
+		e.cfg.Logger.ErrorContext(ctx, what, "request", q.ID.String(),
 			"tenant", q.Directory.Tenant, "directory", q.Directory.Directory, "user", a.ID, "change", string(a.Change), "error", err)
 		if errors.As(err, new(*slowHookError)) {
 			break // the others would take as long; the answer does not wait for them

@@ -7,7 +7,11 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/muster-id/scim"
 	"github.com/muster-id/scim/memstore"
@@ -39,6 +43,40 @@ func Example() {
 	// created ada@acme.example true [viewer]
 	// 201
 	// 400 userName: the domain "other.example" is not one of the organization's 1 registered domains; register it in the application, or leave this person out of provisioning
+}
+
+// The function of the README: what a host mounts.
+func provisioning(app scim.Provisioner, next http.Handler) (http.Handler, error) {
+	mapping, err := roles.New(roles.Mapping{Rules: []roles.Rule{{GroupName: "Admins", Role: "admin"}}, Default: "viewer"})
+	if err != nil {
+		return nil, err
+	}
+	auth, err := scim.StaticTokens(scim.Token{Secret: os.Getenv("SCIM_TOKEN"), Directory: &scim.Directory{
+		Tenant: "acme", ID: "okta", Domains: []string{"acme.example"},
+	}})
+	if err != nil {
+		return nil, err
+	}
+	handler, err := scim.NewHandler(memstore.New(scim.CoreTypes(), nil), mapping, auth, &scim.Config{Provisioner: app})
+	return scim.Mount("/scim/v2", handler, next), err
+}
+
+// The README's function is the one that is compiled and run here.
+func TestReadme(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	source, err := os.ReadFile("example_test.go")
+	require.NoError(t, err)
+	_, shown, _ := strings.Cut(string(text), "```go\nfunc provisioning(")
+	shown, _, _ = strings.Cut(shown, "```")
+	require.Contains(t, string(source), "func provisioning("+shown)
+
+	t.Setenv("SCIM_TOKEN", "s3cret")
+	h, err := provisioning(newHostApp(), nil)
+	require.NoError(t, err)
+	server := httptest.NewServer(h)
+	defer server.Close()
+	post(server.URL, "/Users", `{"userName":"ada@acme.example"}`)
 }
 
 // post sends a request as a provider would and prints how it was answered.

@@ -482,8 +482,8 @@ func (x *exchange) tooLarge(limit int64) error {
 //
 //	http.ListenAndServe(addr, scim.Mount("/scim/v2", handler, mux))
 //
-// Any router that hands the handler whole subtrees works as well, with
-// [http.StripPrefix] or without.
+// Any router that hands the handler whole subtrees, and does not clean paths,
+// works as well, with [http.StripPrefix] or without.
 func Mount(prefix string, handler, next http.Handler) http.Handler {
 	if next == nil {
 		next = http.NotFoundHandler()

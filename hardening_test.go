@@ -306,3 +306,27 @@ func (s *brittleStore) Members(ctx context.Context, group scim.Ref) iter.Seq2[sc
 		}
 	}
 }
+
+// Without transactions people are told around a write; Committed comes once.
+func TestB6PlainStoreCommittedOnceARequest(t *testing.T) {
+	t.Parallel()
+	app := &countingApp{}
+	r := newPlainRig(t, scim.NoRoles{}, acme(scim.Policy{}), func(c *scim.Config) { c.Provisioner = app })
+	ada := r.post("/Users", person("ada"))
+	group := r.post("/Groups", team("Engineers", ada))
+	parent := r.post("/Groups", team("Everybody", group))
+	app.committed = nil
+	r.leave(group, ada)
+	require.Equal(t, []string{ada}, app.committed)
+	r.do("DELETE", "/Groups/"+group, "").is(http.StatusNoContent)
+	require.Equal(t, absent, r.get("/Groups/"+parent).at("/members"), "a deleted group is nobody's member")
+}
+
+type countingApp struct{ committed []string }
+
+func (*countingApp) Provision(context.Context, *scim.Account) (string, error) { return "", nil }
+
+func (a *countingApp) Committed(_ context.Context, account *scim.Account) error {
+	a.committed = append(a.committed, account.ID)
+	return nil
+}

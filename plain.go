@@ -89,7 +89,7 @@ func (p plainTx) Replace(ctx context.Context, r *Resource, was Version) (*Resour
 // Delete removes a resource, and a member from its groups before, so that a
 // crash in between leaves nothing that refers to nobody.
 func (p plainTx) Delete(ctx context.Context, ref Ref, was Version) error {
-	if p.e.members == nil && ref.Type == "User" {
+	if p.e.members == nil {
 		groups, err := p.GroupsOf(ctx, ref.Directory, []string{ref.ID})
 		if err != nil {
 			return err

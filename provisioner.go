@@ -43,7 +43,7 @@ func (f ProvisionerFunc) Provision(ctx context.Context, a *Account) (string, err
 // sessions, revoke API keys, send mail (rule B6). If it fails, the request has
 // succeeded all the same and the call is owed: [Engine.DeliverPending] repeats
 // it, which the host calls. It may be called more than once, with the account as
-// it is at that time. With a plain [Store] it is called once and not repeated.
+// it is at that time. With a plain [Store] it is not repeated.
 type Committer interface {
 	Committed(ctx context.Context, a *Account) error
 }
@@ -52,14 +52,14 @@ type Committer interface {
 // the host's to keep; nothing else refers to it.
 type Account struct {
 	Tenant, Directory string
-	HostID            string // the host's own id, once known
+	HostID            string // the host's own id, once known; with a plain Store always ""
 	ID, ExternalID    string // of the user in the directory
 	Email             string // rules A2 to A4
 	EmailVerified     bool   // its domain is verified for the tenant (rule A5)
 	Profile           Profile
 	Active            bool       // has access; a deleted, inactive or held account has not
 	Held              string     // why an active user has no access, or ""
-	Roles             []Grant    // what the person may do, whether active or not
+	Roles             []Grant    // what the person may do when active; with a plain Store none while inactive
 	Groups            []GroupRef // for hosts that mirror teams
 	Change            Change     // why the host is told
 

@@ -17,7 +17,8 @@
 // [Account]: active or not, email, roles. It is a function of the state, the
 // [RoleMapper] and the directory's [Policy]. A policy refuses a request whole,
 // or lets the state in and holds the account; there is nothing in between, and
-// nothing is ever answered with success that is not stored.
+// nothing is ever answered with success that is not stored, except what a
+// tolerance or [Policy] leaves out: [LogEntry] names it.
 //
 // # Two ways in
 //

@@ -34,10 +34,10 @@ type Store interface {
 	List(ctx context.Context, q *Query) (*Page, error)
 
 	// Create stores a new resource and returns it with the Meta it gave:
-	// version 1 or more, both times now. The id is set. The error wraps
-	// ErrUniqueness if the id, a userName (without case) or an externalId of
-	// the same type and directory is taken; a [*UniquenessError] names the
-	// attribute.
+	// version 1 or more, both times now ([Resource.WithMeta]). The id is set.
+	// The error wraps ErrUniqueness if the id, a userName (without case, as
+	// [attr.EqualFold] compares) or an externalId of the same type and
+	// directory is taken; a [*UniquenessError] names the attribute.
 	Create(ctx context.Context, r *Resource) (*Resource, error)
 
 	// Replace stores r in place of the version was and returns it with its
@@ -46,15 +46,17 @@ type Store interface {
 	// if there is none, ErrUniqueness as in Create.
 	Replace(ctx context.Context, r *Resource, was Version) (*Resource, error)
 
-	// Delete removes the resource and what refers to it as a member. The
-	// errors are those of Replace.
+	// Delete removes the resource. The errors are those of Replace. A
+	// MemberStore removes it from the groups that it is a member of too, which
+	// get new versions; elsewhere the library does so before.
 	Delete(ctx context.Context, ref Ref, was Version) error
 }
 
 // GetOptions says how much of a resource is wanted.
 type GetOptions struct {
-	// WithoutMembers leaves the members of a group out. A [MemberStore] never
-	// has them in the resource.
+	// WithoutMembers says that nobody will look at the members of a group; a
+	// store may return them all the same. A [MemberStore] never has them in the
+	// resource.
 	WithoutMembers bool
 }
 
