@@ -136,7 +136,7 @@ func mayChangeEmail(d *Directory, email string) bool {
 func emailSpellings(email string) []string {
 	local, domain := splitEmail(email)
 	other := asciiDomain(domain)
-	if strings.EqualFold(other, domain) {
+	if strings.Contains(strings.ToLower(domain), "xn--") {
 		if unicode, err := idna.Lookup.ToUnicode(domain); err == nil {
 			other = unicode
 		}
