@@ -93,7 +93,7 @@ func (c *Config) resolve() (Config, error) {
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
 			return r, fmt.Errorf("scim: Config.BaseURL %q is not an absolute http or https URL without query", r.BaseURL)
 		}
-		r.BaseURL = strings.TrimRight(r.BaseURL, "/")
+		r.BaseURL = strings.TrimRight(u.String(), "/") // escaped, so that it may stand in JSON
 	}
 	l := &r.Limits
 	if l.Body < 0 || l.GroupBody < 0 || l.Operations < 0 || l.Page < 0 || l.DefaultPage < 0 || l.FilterLength < 0 || l.Depth < 0 {

@@ -2,6 +2,8 @@ package scim_test
 
 import (
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -68,4 +70,30 @@ func TestStaticTokensRefuse(t *testing.T) {
 		require.Error(t, err, name)
 		require.NotContains(t, err.Error(), secret, name)
 	}
+}
+
+// A builder makes one resource; a second use is an error and touches nothing.
+func TestBuilderMakesOneResource(t *testing.T) {
+	b := scim.CoreTypes().New(scim.Key{Tenant: "acme", Directory: "okta"}, "User").Set("userName", "ada")
+	first, err := b.Resource()
+	require.NoError(t, err)
+	_, err = b.Set("userName", "eve").Resource()
+	require.ErrorContains(t, err, "one resource")
+	require.Equal(t, "ada", first.User().UserName())
+	_, err = scim.CoreTypes().New(scim.Key{}, "Robot").Set("userName", "x").ID("1").Resource()
+	require.ErrorContains(t, err, "Robot")
+}
+
+// What Config.BaseURL holds is safe between the quotes of JSON.
+func TestBaseURLIsEscaped(t *testing.T) {
+	auth, err := scim.StaticTokens(scim.Token{Secret: "s", Directory: &scim.Directory{Tenant: "acme", ID: "okta"}})
+	require.NoError(t, err)
+	h, err := scim.NewHandler(newNaiveStore(), scim.NoRoles{}, auth, &scim.Config{BaseURL: `https://api.example/a"b/`})
+	require.NoError(t, err)
+	r := httptest.NewRequest(http.MethodGet, "/ServiceProviderConfig", nil)
+	r.Header.Set("Authorization", "Bearer s")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	require.True(t, json.Valid(w.Body.Bytes()), w.Body.String())
+	require.Contains(t, w.Body.String(), `"https://api.example/a%22b/ServiceProviderConfig"`)
 }

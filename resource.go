@@ -285,10 +285,14 @@ func (b *Builder) Set(path string, value any) *Builder {
 	return b
 }
 
-// Resource returns the resource. The builder must not be used again.
+// Resource returns the resource. A builder makes one: what is called afterwards
+// has no effect but an error.
 func (b *Builder) Resource() (*Resource, error) {
 	if b.doc != nil {
-		defer b.doc.Release()
+		defer func() {
+			b.doc.Release()
+			b.doc, b.err = nil, errors.New("scim: a Builder makes one resource")
+		}()
 	}
 	if b.err != nil {
 		return nil, b.err
