@@ -422,14 +422,13 @@ func (w *work) inform(ctx context.Context, accounts []*Account) error {
 			return err
 		})
 		switch {
+		case err == nil && told != nil:
+			told.HostID = a.HostID // not after an error: an abandoned hook may still be writing to a
 		case err == nil:
 		case w.ledger != nil:
 			return err
 		default:
 			failed = append(failed, err)
-		}
-		if told != nil {
-			told.HostID = a.HostID
 		}
 	}
 	return errors.Join(failed...)

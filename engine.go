@@ -209,8 +209,10 @@ func (e *Engine) afterCommit(ctx context.Context, q *request, w *work) {
 		}
 		e.cfg.Logger.ErrorContext(ctx, what, "request", q.ID.String(),
 			"tenant", q.Directory.Tenant, "directory", q.Directory.Directory, "user", a.ID, "change", string(a.Change), "error", err)
-		if errors.As(err, new(*slowHookError)) {
-			break // the others would take as long; the answer does not wait for them
+		if left := len(w.told) - i - 1; left > 0 && errors.As(err, new(*slowHookError)) {
+			// They would take as long, and the answer does not wait for them.
+			e.cfg.Logger.ErrorContext(ctx, "scim: Committed was not called for the other accounts", "request", q.ID.String(), "accounts", left, "owed", w.owed != nil)
+			break
 		}
 	}
 	if len(done) > 0 {

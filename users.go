@@ -303,16 +303,17 @@ func (w *work) deleteUser(ctx context.Context, r *Resource) error {
 	}
 	next.Active, next.Deleted = false, true
 	account := w.departed(&next, r)
-	remove := func() error { return w.tx.Delete(ctx, r.Ref(), r.version) }
-	tell := func() error { return w.inform(ctx, []*Account{account}) }
-	if w.ledger == nil { // what is told and not deleted is deleted by a retry
-		remove, tell = tell, remove
+	steps := []func() error{
+		func() error { return w.tx.Delete(ctx, r.Ref(), r.version) },
+		func() error { return w.inform(ctx, []*Account{account}) },
 	}
-	if err := remove(); err != nil {
-		return err
+	if w.ledger == nil { // who is told of and not deleted is deleted by a retry
+		slices.Reverse(steps)
 	}
-	if err := tell(); err != nil {
-		return err
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
 	}
 	w.event(&Event{Type: UserDeleted, Data: r})
 	if err := w.leftGroups(ctx, Member{Value: r.id, Type: "User"}, person.Groups); err != nil {
