@@ -393,12 +393,11 @@ func (e *Engine) modify(ctx context.Context, q *request, t *ResourceType, id str
 }
 
 func applyPatch(p *patch.Patch, before *Resource) (*Resource, error) {
-	doc := before.doc.Thaw()
-	defer doc.Release()
-	if err := p.Apply(doc); err != nil {
+	doc, err := p.ApplyTo(&before.doc)
+	if err != nil {
 		return nil, err
 	}
-	return newResource(before.typ, before.key, doc.Freeze()), nil
+	return newResource(before.typ, before.key, doc), nil
 }
 
 // toChange reads the resource that a request is about to change, if it is a

@@ -312,7 +312,7 @@ func (w *work) sameGroup(a, b *Resource) bool {
 }
 
 func withoutMembers(r *Resource) attr.Stored {
-	doc := r.doc.Thaw()
+	doc := r.doc.ThawOnly(func(*attr.Attribute) bool { return false })
 	defer doc.Release()
 	doc.Root().Remove(r.typ.members)
 	return doc.Freeze()

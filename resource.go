@@ -50,6 +50,7 @@ type Resource struct {
 	doc               attr.Stored
 	created, modified int64 // Unix milliseconds
 	version           Version
+	active            bool // of a user; nearly every rule asks
 }
 
 // Type returns the resource's type.
@@ -157,7 +158,8 @@ func (r *Resource) Scan(src any) error {
 	if err != nil {
 		return err
 	}
-	r.doc, r.id = doc, doc.ID()
+	r.doc = doc
+	r.read()
 	return nil
 }
 
@@ -195,8 +197,17 @@ func decodeStored(rt *ResourceType, body []byte) (attr.Stored, error) {
 
 func newResource(rt *ResourceType, key Key, doc attr.Stored) *Resource {
 	r := &Resource{typ: rt, key: key, doc: doc}
-	r.id = r.doc.ID()
+	r.read()
 	return r
+}
+
+// read notes what is asked of the document most often.
+func (r *Resource) read() {
+	r.id = r.doc.ID()
+	if a := r.typ.active; a != nil {
+		v := r.doc.Value().Get(a)
+		r.active = !v.Exists() || v.Bool()
+	}
 }
 
 // WithMeta returns the resource with another meta. A store calls it in Create

@@ -26,14 +26,7 @@ func (u User) FormattedName() string { return u.r.text(u.r.typ.formatted) }
 
 // Active reports whether the provider lets the user in. A user without the
 // attribute is active.
-func (u User) Active() bool {
-	t := u.r.typ
-	if t.active == nil {
-		return false
-	}
-	v := u.r.Doc().Get(t.active)
-	return !v.Exists() || v.Bool()
-}
+func (u User) Active() bool { return u.r.active }
 
 // An Email is one value of a user's emails.
 type Email struct {

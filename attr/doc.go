@@ -25,6 +25,8 @@ type Doc struct {
 	chunks [][]Node
 	used   int
 
+	thawed *Stored // that sealed values are of
+
 	json  []byte // scratch of Freeze
 	nodes []node
 }
@@ -34,6 +36,7 @@ type Doc struct {
 type Node struct {
 	attr              *Attribute
 	shape             shape
+	at                int32 // of a sealed value: its place in Doc.thawed
 	text              string
 	first, last, next *Node
 }
@@ -46,6 +49,7 @@ const (
 	text                 // a JSON string
 	plain                // likewise, and known to need no escapes
 	literal              // true, false or a number, as JSON spells it
+	sealed               // as it was stored, see ThawOnly
 )
 
 const chunkSize = 64
@@ -70,7 +74,7 @@ func (d *Doc) Release() {
 		clear(d.chunks[i][:min(chunkSize, d.used-i*chunkSize)])
 	}
 	clear(d.schemasSent)
-	d.used, d.root, d.fired, d.typ = 0, nil, 0, nil
+	d.used, d.root, d.fired, d.typ, d.thawed = 0, nil, 0, nil, nil
 	d.reader.Reset(nil, 0)
 	docs.Put(d)
 }

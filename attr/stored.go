@@ -141,11 +141,28 @@ func (d *Doc) freeze(n *Node) (hidden bool) {
 		d.json = wire.AppendPlain(d.json, n.text)
 	case literal:
 		d.json = append(d.json, n.text...)
+	case sealed:
+		return d.copySealed(n)
 	}
 	d.nodes[at].end = uint32(len(d.json))
 	if size := len(d.nodes) - at; size <= math.MaxUint16 {
 		d.nodes[at].size = uint16(size)
 	}
+	return hidden
+}
+
+// copySealed writes a value as it is stored: its JSON, and its nodes moved to
+// where that stands now.
+func (d *Doc) copySealed(n *Node) (hidden bool) {
+	from := &d.thawed.nodes[n.at]
+	move := d.nodes[len(d.nodes)-1].off - from.off&^escaped // modulo 2^32
+	d.nodes = d.nodes[:len(d.nodes)-1]
+	for _, c := range d.thawed.nodes[n.at:d.thawed.after(n.at)] {
+		c.off, c.end = c.off+move, c.end+move
+		d.nodes = append(d.nodes, c)
+		hidden = hidden || d.typ.hidden[c.attr]
+	}
+	d.json = append(d.json, d.thawed.json[from.off&^escaped:from.end]...)
 	return hidden
 }
 
@@ -170,27 +187,50 @@ func (s *Stored) Thaw() *Doc {
 	return d
 }
 
+// ThawOnly is Thaw for who works on some attributes of a document and leaves
+// the others as they are. Those, complex or multi-valued, at the top of the
+// document and not wanted, are sealed: they can be removed or replaced as a
+// whole, and [Doc.Freeze] copies them, but nothing can be read of them.
+func (s *Stored) ThawOnly(wanted func(*Attribute) bool) *Doc {
+	d := NewDoc(s.typ)
+	d.thawed = s
+	for v := s.Value().First(); v.Exists(); v = v.Next() {
+		a := v.Attr()
+		if first := s.first(v.at); first != '{' && first != '[' || wanted(a) {
+			d.root.Append(s.thawValue(d, v))
+			continue
+		}
+		n := d.alloc(a, sealed)
+		n.at = v.at
+		d.root.Append(n)
+	}
+	return d
+}
+
 func (s *Stored) thaw(d *Doc, into *Node, from Value) {
 	for v := from.First(); v.Exists(); v = v.Next() {
-		a := s.typ.all[s.nodes[v.at].attr]
-		var n *Node
-		switch s.first(v.at) {
-		case '{':
-			n = d.Object(a)
-			s.thaw(d, n, v)
-		case '[':
-			n = d.List(a)
-			s.thaw(d, n, v)
-		case '"':
-			n = d.Text(a, s.text(v.at))
-			if s.nodes[v.at].off&escaped == 0 {
-				n.shape = plain
-			}
-		default:
-			n = d.Literal(a, s.text(v.at))
-		}
-		into.Append(n)
+		into.Append(s.thawValue(d, v))
 	}
+}
+
+func (s *Stored) thawValue(d *Doc, v Value) (n *Node) {
+	a := s.typ.all[s.nodes[v.at].attr]
+	switch s.first(v.at) {
+	case '{':
+		n = d.Object(a)
+		s.thaw(d, n, v)
+	case '[':
+		n = d.List(a)
+		s.thaw(d, n, v)
+	case '"':
+		n = d.Text(a, s.text(v.at))
+		if s.nodes[v.at].off&escaped == 0 {
+			n.shape = plain
+		}
+	default:
+		n = d.Literal(a, s.text(v.at))
+	}
+	return n
 }
 
 // Equal reports whether two documents say the same: values equal, the order of

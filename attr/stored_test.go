@@ -37,6 +37,33 @@ func TestThawFreezeIdentity(t *testing.T) {
 	}
 }
 
+// What is sealed is frozen as it was, whatever else is changed.
+func TestThawOnlyCopiesTheRest(t *testing.T) {
+	r := rand.New(rand.NewPCG(2, 2))
+	for range 300 {
+		d := attr.NewDoc(everything)
+		require.NoError(t, d.Decode(bodyLenient(randomMembers(r, "\\\\ \\u0001 x")), attr.Lenient, attr.Limits{}))
+		s := d.Freeze()
+		d.Release()
+		wanted := func(*attr.Attribute) bool { return r.IntN(2) == 0 }
+		only := s.ThawOnly(wanted)
+		require.Equal(t, s, only.Freeze())
+
+		whole := s.Thaw()
+		remove := r.IntN(2) == 0
+		for _, d := range []*attr.Doc{whole, only} {
+			if remove {
+				d.Root().Remove(lookup(t, everything, "text"))
+				d.Root().Remove(lookup(t, everything, "complex"))
+			}
+			d.Root().Put(d.Text(lookup(t, everything, "id"), "a longer identifier with \" and é"))
+		}
+		require.Equal(t, whole.Freeze(), only.Freeze())
+		whole.Release()
+		only.Release()
+	}
+}
+
 // RFC 7643 section 3: "schemas" follows from the values.
 func TestFreezeDerivesSchemas(t *testing.T) {
 	s := freeze(t, everything, bodyExtended(`"`+extensionURN+`":{"department":"d","manager":{"value":"m"}}`), attr.Strict)

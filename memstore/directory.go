@@ -61,6 +61,8 @@ type entry struct {
 	members *memberSet     // of a group
 	ref     *scim.GroupRef // of a group: what is said of it where its members are read
 	commit  uint64         // that published the entry
+
+	alike bool // until it is published: the index finds res as it finds what is published
 }
 
 // deleted is the next entry of a row whose resource the transaction deletes.
@@ -139,7 +141,7 @@ func (d *directory) touch(slot uint32) *entry {
 	r := d.row(slot)
 	if r.next == nil {
 		r.next = new(*r.live.Load())
-		r.next.commit = d.commits + 1
+		r.next.commit, r.next.alike = d.commits+1, true
 		d.touched = append(d.touched, slot)
 	}
 	return r.next
@@ -147,8 +149,9 @@ func (d *directory) touch(slot uint32) *entry {
 
 // write makes res the running transaction's resource in a row, nil deletes it.
 // The index gains at once what res can be found by: who reads the row as
-// published does not find it there.
-func (d *directory) write(slot uint32, res *scim.Resource) {
+// published does not find it there. alike says that it finds res as it finds
+// what the transaction saw in the row before.
+func (d *directory) write(slot uint32, res *scim.Resource, alike bool) {
 	r, k := d.row(slot), d.block(slot).kind
 	var published, pending *scim.Resource
 	next := entry{commit: d.commits + 1}
@@ -157,17 +160,21 @@ func (d *directory) write(slot uint32, res *scim.Resource) {
 	}
 	if r.next != nil {
 		pending, next = r.next.res, *r.next
+		alike = alike && next.alike
 	} else {
 		d.touched = append(d.touched, slot)
 	}
 	if res == nil {
 		r.next = deleted
 	} else {
-		next.res, next.commit = res, d.commits+1
+		next.res, next.commit, next.alike = res, d.commits+1, alike
 		if k.typ.IsGroup() {
 			next.ref = d.refOf(k, res)
 		}
 		r.next = &next
+	}
+	if alike {
+		return
 	}
 	// The row comes first: to add can ask for all entries of the rows.
 	k.without(pending, published, func(t tag) { d.index.remove(t, slot) })
@@ -304,7 +311,7 @@ func (d *directory) publishRow(slot uint32, r *row) {
 		b.taken.Add(-1)
 		s.count.Add(-1)
 		b.kind.without(old.res, nil, func(t tag) { d.index.remove(t, slot) })
-	case old != nil:
+	case old != nil && !now.alike:
 		b.kind.without(old.res, now.res, func(t tag) { d.index.remove(t, slot) })
 	}
 }

@@ -37,7 +37,7 @@ func (x *tx) create(r *scim.Resource) (*scim.Resource, error) {
 	now := x.store.now()
 	r = r.WithMeta(scim.Meta{Created: now, LastModified: now, Version: 1})
 	slot := v.take(k)
-	v.write(slot, r)
+	v.write(slot, r, false)
 	if k.typ.Name == userType {
 		v.accounts.attach(v.row(slot), r.ID())
 	}
@@ -89,11 +89,14 @@ func (x *tx) replace(r *scim.Resource, was scim.Version) (*scim.Resource, error)
 	if err != nil {
 		return nil, err
 	}
-	if err := v.checkUnique(k, r, e.res, slot); err != nil {
-		return nil, err
+	alike := k.sameTags(r, e.res)
+	if !alike {
+		if err := v.checkUnique(k, r, e.res, slot); err != nil {
+			return nil, err
+		}
 	}
 	r = r.WithMeta(x.store.revised(e.res.Meta()))
-	v.write(slot, r)
+	v.write(slot, r, alike)
 	return r, nil
 }
 
@@ -114,13 +117,13 @@ func (x *tx) delete(ref scim.Ref, was scim.Version) error {
 		edit := g.members.edit()
 		edit.remove(slot)
 		v.regroup(group, edit.set())
-		v.write(group, g.res.WithMeta(x.store.revised(g.res.Meta())))
+		v.write(group, g.res.WithMeta(x.store.revised(g.res.Meta())), true)
 	}
 	v.accounts.detach(v.row(slot), e.res.ID())
 	if v.block(slot).kind.typ.IsGroup() {
 		v.noteRegrouped(slot)
 	}
-	v.write(slot, nil)
+	v.write(slot, nil, false)
 	return nil
 }
 
@@ -179,7 +182,7 @@ func (x *tx) changeMembers(ref scim.Ref, change scim.MemberChange, was scim.Vers
 	}
 	v.regroup(slot, members)
 	result.Group = e.res.WithMeta(x.store.revised(e.res.Meta()))
-	v.write(slot, result.Group)
+	v.write(slot, result.Group, true)
 	return result, nil
 }
 

@@ -19,6 +19,24 @@ type writer struct {
 	scratch [2][]byte
 }
 
+// ApplyTo returns what [Patch.Apply] makes of a stored document, which stays as
+// it is. What no operation is about is copied without being looked at.
+func (p *Patch) ApplyTo(s *attr.Stored) (attr.Stored, error) {
+	d := s.ThawOnly(func(a *attr.Attribute) bool {
+		for i := range p.operations {
+			if h := p.operations[i].holder; h == a || h.Parent == a {
+				return true
+			}
+		}
+		return false
+	})
+	defer d.Release()
+	if err := p.Apply(d); err != nil {
+		return attr.Stored{}, err
+	}
+	return d.Freeze(), nil
+}
+
 // Apply does the operations to d one after the other, each to what the one
 // before has left (RFC 7644 section 3.5.2). It does not do what is about
 // [Patch.Members]. If the error is not nil, it is an [*attr.Error] and d is to

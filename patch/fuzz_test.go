@@ -71,10 +71,15 @@ func apply(t *testing.T, stored *attr.Stored, body string, l attr.Lenience) (att
 		return attr.Stored{}, nil, err
 	}
 	d := stored.Thaw()
-	if err := p.Apply(d); err != nil {
+	err = p.Apply(d)
+	sealed, errSealed := p.ApplyTo(stored)
+	require.Equal(t, err, errSealed)
+	if err != nil {
 		return attr.Stored{}, nil, err
 	}
-	return d.Freeze(), p, nil
+	after := d.Freeze()
+	require.Equal(t, after, sealed, "what no operation is about was not copied as it was")
+	return after, p, nil
 }
 
 // idempotent reports whether body is one replace operation whose target does

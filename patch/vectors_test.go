@@ -183,6 +183,9 @@ func (v *vector) run(t *testing.T) {
 	}
 	require.NoError(t, err)
 	after := d.Freeze()
+	applied, err := p.ApplyTo(&stored)
+	require.NoError(t, err)
+	require.Equal(t, after, applied)
 	requireJSON(t, v.After, after.JSON())
 	if v.Fired != nil {
 		require.ElementsMatch(t, *v.Fired, p.Fired().Names())
