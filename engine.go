@@ -91,6 +91,7 @@ type work struct {
 	tx Tx
 
 	events []*Event
+	few    [4]*Event // where events begin: most requests cause no more
 	pace   pace.Pace // of the loops over members
 
 	told   []*Account         // accounts the Provisioner was told of
@@ -103,9 +104,8 @@ type work struct {
 func (w *work) event(e *Event) {
 	w.pace.Step()
 	e.Time, e.Directory, e.Actor, e.Request = w.Time, w.Directory, w.Actor, w.ID
-	const usual = 4
 	if len(w.events) == 0 {
-		w.events, w.Changed = slices.Grow(w.events, usual), make([]EventType, 0, usual)
+		w.events, w.Changed = w.few[:0], make([]EventType, 0, len(w.few))
 	}
 	w.events = append(w.events, e)
 	if !slices.Contains(w.Changed, e.Type) {

@@ -246,9 +246,6 @@ func (x *exchange) resource(ctx context.Context) error {
 			return err
 		}
 		asked := len(p.attributes) > 0
-		if !asked && t.IsGroup() { // nobody wants 100,000 members back for a new name
-			v.projection = t.Project(nil, append(p.excluded, t.members.Name))
-		}
 		r, onlyMembers, err := e.modify(ctx, &x.q, t, id, body, match, asked)
 		if err != nil {
 			return err
@@ -257,6 +254,9 @@ func (x *exchange) resource(ctx context.Context) error {
 			x.w.Header()["Etag"] = []string{r.version.ETag()}
 			x.noContent()
 			return nil
+		}
+		if !asked && t.IsGroup() { // nobody wants 100,000 members back for a new name
+			v.projection = t.Project(nil, append(p.excluded, t.members.Name))
 		}
 		return x.answer(ctx, http.StatusOK, r, v)
 	case http.MethodDelete:

@@ -154,24 +154,30 @@ func (d *directory) touch(slot uint32) *entry {
 func (d *directory) write(slot uint32, res *scim.Resource, alike bool) {
 	r, k := d.row(slot), d.block(slot).kind
 	var published, pending *scim.Resource
-	next := entry{commit: d.commits + 1}
-	if e := r.live.Load(); e != nil {
-		published, next = e.res, *e
+	live := r.live.Load()
+	if live != nil {
+		published = live.res
 	}
 	if r.next != nil {
-		pending, next = r.next.res, *r.next
-		alike = alike && next.alike
+		pending = r.next.res
+		alike = alike && r.next.alike
 	} else {
 		d.touched = append(d.touched, slot)
 	}
-	if res == nil {
+	switch {
+	case res == nil:
 		r.next = deleted
-	} else {
+	case r.next != nil:
+	case live != nil:
+		r.next = new(*live)
+	default:
+		r.next = new(entry)
+	}
+	if next := r.next; next != deleted {
 		next.res, next.commit, next.alike = res, d.commits+1, alike
 		if k.typ.IsGroup() {
 			next.ref = d.refOf(k, res)
 		}
-		r.next = &next
 	}
 	if alike {
 		return

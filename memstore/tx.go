@@ -22,6 +22,12 @@ type tx struct {
 	requests    []*scim.LogEntry
 	deliveries  []scim.Delivery
 	delivered   []scim.Delivery
+
+	few struct { // where the first lists begin: most transactions are small
+		directories [1]*directory
+		events      [4]*scim.Event
+		requests    [1]*scim.LogEntry
+	}
 }
 
 var _ scim.Tx = (*tx)(nil)
@@ -76,6 +82,7 @@ func (s *Store) transact(ctx context.Context, tenant string, fn func(context.Con
 		return ctx.Err()
 	}
 	x := &tx{store: s, tenant: t}
+	x.directories, x.events, x.requests = x.few.directories[:0], x.few.events[:0], x.few.requests[:0]
 	defer func() { // also where fn panics
 		x.rollback()
 		<-t.writer
