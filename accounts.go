@@ -55,13 +55,22 @@ func (w *work) tell(ctx context.Context, subjects []subject) error {
 	return nil
 }
 
+// tellOne is tell for a single user.
+func (w *work) tellOne(ctx context.Context, s subject) error {
+	w.one.subject[0] = s
+	return w.tellSome(ctx, w.one.subject[:])
+}
+
 func (w *work) tellSome(ctx context.Context, subjects []subject) error {
 	if err := w.load(ctx, subjects); err != nil {
 		return err
 	}
 	// A group can be a member of a group, and a member can be gone.
 	subjects = slices.DeleteFunc(subjects, func(s subject) bool { return s.User == nil })
-	accounts := make([]*Account, len(subjects))
+	accounts := w.one.account[:]
+	if len(subjects) != 1 {
+		accounts = make([]*Account, len(subjects))
+	}
 	for i := range subjects {
 		var err error
 		if accounts[i], err = w.account(ctx, &subjects[i]); err != nil {
@@ -124,7 +133,8 @@ func (w *work) load(ctx context.Context, subjects []subject) error {
 
 // person reads one user with what is kept beside it.
 func (w *work) person(ctx context.Context, directory Key, id string) (UserState, error) {
-	people, err := w.tx.UserStates(ctx, directory, []string{id})
+	w.one.id[0] = id
+	people, err := w.tx.UserStates(ctx, directory, w.one.id[:])
 	if err != nil {
 		return UserState{}, err
 	}

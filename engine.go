@@ -77,6 +77,8 @@ type request struct {
 
 	groups       []GroupRef // as the write read them last, of
 	groupsOfUser string
+
+	work work // its memory, used again with the request's
 }
 
 func (q *request) ref(t *ResourceType, id string) Ref {
@@ -93,6 +95,12 @@ type work struct {
 	events []*Event
 	few    [4]*Event // where events begin: most requests cause no more
 	pace   pace.Pace // of the loops over members
+
+	one struct { // the lists of who is told where it is one person, the usual case
+		id      [1]string
+		subject [1]subject
+		account [1]*Account
+	}
 
 	told   []*Account         // accounts the Provisioner was told of
 	toldAt map[string]int     // by user id; where there is no transaction
@@ -124,7 +132,7 @@ func (e *Engine) write(ctx context.Context, q *request, retry bool, fn func(ctx 
 	q.isWrite = true
 	if e.ledger == nil {
 		for i := 1; ; i++ {
-			w := &work{Engine: e, request: q, tx: plainTx{e}}
+			w := q.begin(e, plainTx{e})
 			err := fn(ctx, w)
 			switch {
 			case err == nil:
@@ -137,11 +145,9 @@ func (e *Engine) write(ctx context.Context, q *request, retry bool, fn func(ctx 
 			}
 		}
 	}
-	var done *work
 	err := e.ledger.Do(ctx, q.Directory.Tenant, func(ctx context.Context, tx Tx) error {
 		q.Changed = nil
-		w := &work{Engine: e, request: q, tx: tx}
-		done = w
+		w := q.begin(e, tx)
 		if err := fn(ctx, w); err != nil {
 			return err
 		}
@@ -150,8 +156,14 @@ func (e *Engine) write(ctx context.Context, q *request, retry bool, fn func(ctx 
 	if err != nil {
 		return err
 	}
-	e.afterCommit(ctx, q, done)
+	e.afterCommit(ctx, q, &q.work)
 	return nil
+}
+
+// begin returns the work of the request, with nothing done.
+func (q *request) begin(e *Engine, tx Tx) *work {
+	q.work = work{Engine: e, request: q, tx: tx}
+	return &q.work
 }
 
 // finish writes what commits with the state: events in order, deliveries, the

@@ -101,7 +101,7 @@ func (e *Engine) changeAccount(ctx context.Context, d *Directory, user string, c
 			return err
 		}
 		w.holdEvents(person.Account, &next, person.User)
-		return w.tell(ctx, []subject{{id: user, UserState: person, known: true, next: &next, change: Updated}})
+		return w.tellOne(ctx, subject{id: user, UserState: person, known: true, next: &next, change: Updated})
 	})
 }
 
@@ -112,12 +112,12 @@ func (e *Engine) Account(ctx context.Context, d *Directory, user string) (*Accou
 		return nil, err
 	}
 	if e.ledger == nil {
-		w := &work{Engine: e, request: e.system(d, "system"), tx: plainTx{e}}
+		w := e.system(d, "system").begin(e, plainTx{e})
 		return w.desired(ctx, user)
 	}
 	var a *Account
 	err := e.ledger.Do(ctx, d.Tenant, func(ctx context.Context, tx Tx) (err error) {
-		w := &work{Engine: e, request: e.system(d, "system"), tx: tx}
+		w := e.system(d, "system").begin(e, tx)
 		a, err = w.current(ctx, Ref{d.Key(), "User", user}, Resynced)
 		return err
 	})
@@ -171,7 +171,7 @@ func (e *Engine) deliver(ctx context.Context, p Delivery, d *Directory) error {
 	var a *Account
 	var owed []Delivery
 	err := e.ledger.Do(ctx, tenant, func(ctx context.Context, tx Tx) (err error) {
-		w := &work{Engine: e, request: e.system(d, "system"), tx: tx}
+		w := e.system(d, "system").begin(e, tx)
 		if a, err = w.current(ctx, p.User, p.Change); err != nil {
 			return err
 		}

@@ -52,7 +52,7 @@ func (w *work) createUser(ctx context.Context, r *Resource) (*Resource, error) {
 	if next.Held != "" {
 		w.event(&Event{Type: UserHeld, Data: created, Note: next.Held})
 	}
-	return created, w.tell(ctx, []subject{{id: created.id, UserState: UserState{User: created}, known: true, next: next, change: change}})
+	return created, w.tellOne(ctx, subject{id: created.id, UserState: UserState{User: created}, known: true, next: next, change: change})
 }
 
 // rejoin gives a person who was deleted and comes back the same host account
@@ -204,7 +204,7 @@ func (w *work) keptBy(ctx context.Context, r *Resource, email string) (bool, err
 func (w *work) updateUser(ctx context.Context, before, next *Resource) (*Resource, error) {
 	if next == before || before.doc.Equal(&next.doc) {
 		if w.ledger == nil { // a retry heals what a crash left untold
-			return before, w.tell(ctx, []subject{{id: before.id, change: Updated}})
+			return before, w.tellOne(ctx, subject{id: before.id, change: Updated})
 		}
 		return before, nil
 	}
@@ -249,7 +249,7 @@ func (w *work) updateUser(ctx context.Context, before, next *Resource) (*Resourc
 	w.event(&Event{Type: kind, Data: after, Previous: before})
 	w.holdEvents(account, state, after)
 	person.User = after
-	return after, w.tell(ctx, []subject{{id: after.id, UserState: person, known: true, next: state, change: change}})
+	return after, w.tellOne(ctx, subject{id: after.id, UserState: person, known: true, next: state, change: change})
 }
 
 // recheck applies the rules of creation again where a change touches them: on
