@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -107,7 +108,7 @@ func (e *Engine) openCursor(q *request, cursor string, binding []byte) (string, 
 	if cursor == "" {
 		return "", nil
 	}
-	if e.cfg.CursorKey == nil || len(cursor) > mostCursor {
+	if e.cfg.CursorKey == nil || len(cursor) > mostCursor || strings.ContainsAny(cursor, "\r\n") { // which the decoder passes over
 		return "", invalidCursor()
 	}
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(cursor)

@@ -134,11 +134,11 @@ func (e *Engine) union(q *request, p *parameters, base string) (*union, error) {
 		})
 	}
 	u := &union{Engine: e}
-	var sortBy *attr.Attribute
 	for _, t := range types {
 		own := *p
-		if a, _ := t.Lookup(p.sortBy, q.lenience); p.has.sortBy && a == nil && known(p.sortBy) {
-			own.has.sortBy = false
+		if p.has.sortBy && known(p.sortBy) {
+			a, _ := t.Lookup(p.sortBy, q.lenience)
+			own.has.sortBy = a != nil
 		}
 		query, err := e.query(q, t, &own, known)
 		if err != nil {
@@ -146,24 +146,33 @@ func (e *Engine) union(q *request, p *parameters, base string) (*union, error) {
 		}
 		v := view{base: base, projection: t.Project(p.attributes, p.excluded)}
 		query.WithoutMembers = !v.showsMembers(t)
-		if by := query.SortBy; by != nil {
-			if sortBy != nil && (sortBy.Kind != by.Kind || sortBy.CaseExact != by.CaseExact) {
-				return nil, refuse(http.StatusBadRequest, InvalidValue, "sortBy: the values of ", attr.Quote(p.sortBy),
-					" are of another type in some resources than in others; ask for one resource type at its endpoint")
-			}
-			sortBy, u.descending = by, query.Descending
-		}
 		u.positioned, u.start, u.count = query.Positioned, query.StartIndex, query.Count
-		if len(u.parts) > 0 && excludes(query) {
-			continue // nothing is of that type; one part there must be
-		}
 		u.parts = append(u.parts, part{query: query, view: v})
 	}
-	if len(u.parts) > 1 && excludes(u.parts[0].query) {
-		u.parts = u.parts[1:]
+	some := u.parts[0]
+	if u.parts = slices.DeleteFunc(u.parts, func(p part) bool { return excludes(p.query) }); len(u.parts) == 0 {
+		u.parts = []part{some} // it finds nothing
+	}
+	return u, u.resolveSort()
+}
+
+// resolveSort finds out whether the parts are to be merged, which needs values
+// that can be compared.
+func (u *union) resolveSort() error {
+	var sortBy *attr.Attribute
+	for i := range u.parts {
+		by := u.parts[i].query.SortBy
+		switch {
+		case by == nil:
+			continue
+		case sortBy != nil && (sortBy.Kind != by.Kind || sortBy.CaseExact != by.CaseExact):
+			return refuse(http.StatusBadRequest, InvalidValue, "sortBy: the values of ", by.Path(),
+				" are of another kind in some resource types than in others; ask for one type at its endpoint")
+		}
+		sortBy, u.descending = by, u.parts[i].query.Descending
 	}
 	u.sorted = sortBy != nil && len(u.parts) > 1
-	return u, nil
+	return nil
 }
 
 // excludes reports whether a filter demands another resource type than the
