@@ -34,6 +34,13 @@ type Caller struct {
 	Directory *Directory    // never nil
 	Actor     string        // what log and events call the client: a token's label, never the token
 	Fired     attr.Lenience // tolerances that the credential needed
+
+	// Subject is the id of the user whose credential it is, for /Me (RFC 7644
+	// section 3.11); "" if it is nobody's, as a provider's token. It neither
+	// gives nor takes a right: the caller may do what any caller for its
+	// directory may. A user that is deactivated or not in the directory has no
+	// /Me.
+	Subject string
 }
 
 // ErrUnauthenticated is returned by an [Authenticator] for a request without

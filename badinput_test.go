@@ -402,7 +402,7 @@ func TestBadQuery(t *testing.T) {
 		require.Empty(t, ask{method: "GET", target: "/Users?%66ilter=" + url.QueryEscape(`userName eq "nobody"`)}.do(t, g).ids(t))
 		for _, query := range []string{
 			"&&&&", "=", "&=&", strings.Repeat("a=b&", 100_000), "attributes=" + strings.Repeat("userName,", 100_000), "attributes=,,,", "attributes=%00",
-			"excludedAttributes=" + strings.Repeat(".", 10_000), "attributes=urn:::::..:..", "attributes=" + url.QueryEscape("\xff\xfe"), "cursor=x", "filter=", "sortBy=&sortOrder=sideways",
+			"excludedAttributes=" + strings.Repeat(".", 10_000), "attributes=urn:::::..:..", "attributes=" + url.QueryEscape("\xff\xfe"), "cursor=", "filter=", "sortBy=&sortOrder=sideways",
 		} {
 			ask{method: "GET", target: "/Users?" + query}.do(t, g).must(t, http.StatusOK, query[:min(len(query), 40)])
 			ask{method: "GET", target: "/Users/" + g.user + "?" + query}.do(t, g).must(t, http.StatusOK, query[:min(len(query), 40)])

@@ -1,6 +1,7 @@
 package scim
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -50,6 +51,19 @@ type Config struct {
 	// keep the entry.
 	OnRequest func(ctx context.Context, entry *LogEntry)
 
+	// CursorKey lets clients page by cursor (RFC 9865), beside index paging: 32
+	// random bytes, with which cursors are encrypted and authenticated. Replicas
+	// share it. Whoever has it can make cursors, which give no access that a
+	// token does not give. With another key, cursors that are under way become
+	// invalid and their clients begin again. The store must page by position
+	// ([Store.List]). nil: cursors are not offered.
+	CursorKey []byte
+
+	// CursorTimeout is how long a cursor can be used, 10 minutes by default; a
+	// second at least. Each page comes with a new one. It is announced in whole
+	// seconds.
+	CursorTimeout time.Duration
+
 	// Now is the clock, time.Now by default.
 	Now func() time.Time
 
@@ -88,6 +102,14 @@ func (c *Config) resolve() (Config, error) {
 	if r.ProvisionTimeout < 0 {
 		return r, errors.New("scim: Config.ProvisionTimeout is negative")
 	}
+	if r.CursorKey != nil && len(r.CursorKey) != cursorKeySize {
+		return r, fmt.Errorf("scim: Config.CursorKey has %d bytes; it must have %d, drawn at random", len(r.CursorKey), cursorKeySize)
+	}
+	r.CursorKey = bytes.Clone(r.CursorKey)
+	setDefault(&r.CursorTimeout, defaultCursorTimeout)
+	if r.CursorTimeout < time.Second {
+		return r, errors.New("scim: Config.CursorTimeout is less than a second")
+	}
 	if r.BaseURL != "" {
 		u, err := url.Parse(r.BaseURL)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
@@ -110,7 +132,7 @@ func (c *Config) resolve() (Config, error) {
 	return r, nil
 }
 
-func setDefault[T int | int64](v *T, value T) {
+func setDefault[T int | int64 | time.Duration](v *T, value T) {
 	if *v == 0 {
 		*v = value
 	}

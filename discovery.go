@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/muster-id/scim/attr"
 )
@@ -52,6 +53,18 @@ type jsonConfig struct {
 	Sort                  supported    `json:"sort"`
 	ETag                  supported    `json:"etag"`
 	AuthenticationSchemes []jsonScheme `json:"authenticationSchemes"`
+
+	Pagination jsonPagination `json:"pagination"`
+}
+
+// jsonPagination is RFC 9865 section 4.
+type jsonPagination struct {
+	Cursor                  bool   `json:"cursor"`
+	Index                   bool   `json:"index"`
+	DefaultPaginationMethod string `json:"defaultPaginationMethod"`
+	DefaultPageSize         int    `json:"defaultPageSize"`
+	MaxPageSize             int    `json:"maxPageSize"`
+	CursorTimeout           int64  `json:"cursorTimeout,omitempty"` // seconds
 }
 
 type jsonScheme struct {
@@ -111,6 +124,13 @@ func newDiscovery(e *Engine) *discovery {
 		}},
 	}
 	c.Filter.Supported, c.Filter.MaxResults = true, e.cfg.Limits.Page
+	c.Pagination = jsonPagination{
+		Cursor: e.cfg.CursorKey != nil, Index: true, DefaultPaginationMethod: "index",
+		DefaultPageSize: e.cfg.Limits.DefaultPage, MaxPageSize: e.cfg.Limits.Page,
+	}
+	if c.Pagination.Cursor {
+		c.Pagination.CursorTimeout = int64(e.cfg.CursorTimeout / time.Second)
+	}
 	d := &discovery{config: newDocument("", "ServiceProviderConfig", "/ServiceProviderConfig", c)}
 	seen := map[string]bool{}
 	addSchema := func(id, name, description string, attributes []*attr.Attribute) {
@@ -201,7 +221,7 @@ func (x *exchange) discover() error {
 		all = d.types
 	case schemas:
 		all = d.schemas
-	case resources:
+	case resources, root, self:
 	}
 	if x.route.id == "" {
 		x.out = appendListHead(x.out[:0], len(all), len(all), 1)

@@ -74,6 +74,7 @@ type request struct {
 	dir      *Directory
 	lenience attr.Lenience
 	isWrite  bool // logged with the transaction, if it committed
+	self     bool // about the user whose credential it is, /Me
 
 	groups       []GroupRef // as the write read them last, of
 	groupsOfUser string
@@ -274,7 +275,11 @@ func (e *Engine) recordRefusal(ctx context.Context, q *request, tx Tx, ev *Event
 
 // get reads one resource.
 func (e *Engine) get(ctx context.Context, q *request, t *ResourceType, id string, opts GetOptions) (*Resource, error) {
-	return e.store.Get(ctx, q.ref(t, id), opts)
+	r, err := e.store.Get(ctx, q.ref(t, id), opts)
+	if err != nil {
+		return nil, err
+	}
+	return r, q.checkSelf(r)
 }
 
 // decode reads a resource from a request's body: the members of a group apart.
@@ -416,6 +421,9 @@ func applyPatch(p *patch.Patch, before *Resource) (*Resource, error) {
 // version that the client will change.
 func (w *work) toChange(ctx context.Context, ref Ref, match versionMatch) (*Resource, error) {
 	r, err := w.tx.Get(ctx, ref, GetOptions{})
+	if err == nil {
+		err = w.checkSelf(r)
+	}
 	if err != nil {
 		return nil, err
 	}

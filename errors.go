@@ -30,6 +30,13 @@ const (
 	Sensitive     = attr.Sensitive
 )
 
+// The types that RFC 9865 section 2.1 adds.
+const (
+	InvalidCursor ErrorType = "invalidCursor"
+	ExpiredCursor ErrorType = "expiredCursor"
+	InvalidCount  ErrorType = "invalidCount"
+)
+
 // What a [Store] returns, wrapped or not, to say what happened. Any other
 // error of a store is answered with status 500 and no text of its own.
 var (

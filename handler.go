@@ -136,13 +136,22 @@ func (x *exchange) serve(ctx context.Context) error {
 	if !ok {
 		return refuse(http.StatusNotFound, "", "there is nothing at this path; the endpoints are listed at /ResourceTypes")
 	}
-	if x.route.kind != resources {
+	switch x.route.kind {
+	case resources:
+	case self:
+		return x.self(ctx, caller.Subject)
+	case root:
+		return x.root(ctx)
+	default:
 		return x.discover()
 	}
 	if !isText(x.route.id) {
 		return ErrNotFound
 	}
-	if x.route.id == "" {
+	switch {
+	case x.route.search:
+		return x.search(ctx)
+	case x.route.id == "":
 		return x.collection(ctx)
 	}
 	return x.resource(ctx)
@@ -401,6 +410,9 @@ func (x *exchange) fail(err error) {
 		panic(http.ErrAbortHandler)
 	}
 	x.w.Header().Del("Location")
+	if q.self && e.Status != http.StatusNotFound { // what is not there has none
+		x.w.Header()["Location"] = []string{x.selfLocation()}
+	}
 	x.w.Header().Del("Etag")
 	x.w.Header().Set("Cache-Control", "no-store")
 	WriteError(x.w, e)

@@ -11,15 +11,17 @@ import (
 	"github.com/muster-id/scim/filter"
 )
 
-// The parameters of a query, RFC 7644 section 3.4.2.
+// The parameters of a query, RFC 7644 section 3.4.2 and RFC 9865 section 2.
 type parameters struct {
-	filter, sortBy, sortOrder, startIndex, count string
-	attributes, excluded                         []string
-	has                                          struct{ filter, sortBy, startIndex, count bool }
+	filter, sortBy, sortOrder, startIndex, count, cursor string
+	attributes, excluded                                 []string
+
+	has struct{ filter, sortBy, startIndex, count, cursor bool }
 }
 
 // parseParameters reads a URL's query. Unknown parameters are ignored, an empty
-// one is as good as none; of one that is there twice the first counts.
+// one is as good as none, but for cursor, which then asks for the first page; of
+// one that is there twice the first counts.
 func parseParameters(raw string) (p parameters, err error) {
 	for raw != "" {
 		var pair string
@@ -44,6 +46,8 @@ func parseParameters(raw string) (p parameters, err error) {
 			into, has = &p.startIndex, &p.has.startIndex
 		case "count":
 			into, has = &p.count, &p.has.count
+		case "cursor":
+			into, p.has.cursor = &p.cursor, true
 		case "sortOrder":
 			into = &p.sortOrder
 		case "attributes", "excludedAttributes":
@@ -79,25 +83,39 @@ func splitNames(s string) (names []string) {
 }
 
 // query resolves the parameters for a type (RFC 7644 sections 3.4.2.2 to
-// 3.4.2.4).
-func (e *Engine) query(q *request, t *ResourceType, p *parameters) (*Query, error) {
+// 3.4.2.4). Where the query is about other types too, elsewhere reports what
+// they have ([filter.Options]).
+func (e *Engine) query(q *request, t *ResourceType, p *parameters, elsewhere func(path string) bool) (*Query, error) {
 	limits := e.cfg.Limits
 	query := &Query{Directory: q.Directory, Type: t, StartIndex: 1, Count: limits.DefaultPage}
 	var err error
+	ofCount := InvalidValue
+	if p.has.cursor {
+		// Who does not offer cursors ignores that one is asked for: startIndex
+		// in the answer tells. One that is sent can only be a mistake.
+		query.Positioned = e.cfg.CursorKey != nil
+		ofCount = InvalidCount
+		switch {
+		case !query.Positioned && p.cursor != "":
+			return nil, refuse(http.StatusBadRequest, InvalidCursor, "cursors are not offered here; page with startIndex and count (pagination in /ServiceProviderConfig)")
+		case query.Positioned && p.has.startIndex:
+			return nil, refuse(http.StatusBadRequest, InvalidValue, "startIndex and cursor are two methods of paging; send one of them, RFC 9865 section 2.4")
+		}
+	}
 	if p.has.startIndex {
-		if query.StartIndex, err = pagingNumber("startIndex", p.startIndex, 1); err != nil {
+		if query.StartIndex, err = pagingNumber("startIndex", p.startIndex, 1, InvalidValue); err != nil {
 			return nil, err
 		}
 	}
 	if p.has.count {
-		if query.Count, err = pagingNumber("count", p.count, 0); err != nil {
+		if query.Count, err = pagingNumber("count", p.count, 0, ofCount); err != nil {
 			return nil, err
 		}
 		query.Count = min(query.Count, limits.Page)
 	}
 	if p.has.filter {
 		var fired attr.Lenience
-		query.Filter, fired, err = filter.Parse(p.filter, t.Type, filter.Options{Lenience: q.lenience, Depth: limits.Depth, Length: limits.FilterLength})
+		query.Filter, fired, err = filter.Parse(p.filter, t.Type, filter.Options{Lenience: q.lenience, Depth: limits.Depth, Length: limits.FilterLength, Elsewhere: elsewhere})
 		q.Fired |= fired
 		if err != nil {
 			return nil, err
@@ -120,12 +138,12 @@ func (e *Engine) query(q *request, t *ResourceType, p *parameters) (*Query, erro
 
 // pagingNumber reads startIndex or count: what is less than the least means
 // the least, RFC 7644 section 3.4.2.4.
-func pagingNumber(name, s string, least int) (int, error) {
+func pagingNumber(name, s string, least int, wrong ErrorType) (int, error) {
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil {
 		digits := strings.TrimPrefix(s, "-")
 		if digits == "" || strings.Trim(digits, "0123456789") != "" {
-			return 0, refuse(http.StatusBadRequest, InvalidValue, name, " is a whole number, not ", attr.Quote(s), ", RFC 7644 section 3.4.2.4")
+			return 0, refuse(http.StatusBadRequest, wrong, name, " is a whole number, not ", attr.Quote(s), ", RFC 7644 section 3.4.2.4")
 		}
 		if s[0] == '-' {
 			return least, nil
@@ -164,12 +182,12 @@ const listSchema = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 
 // list answers a query, RFC 7644 section 3.4.2.
 func (e *Engine) list(ctx context.Context, b []byte, q *request, t *ResourceType, p *parameters, v view) ([]byte, error) {
-	query, err := e.query(q, t, p)
+	query, err := e.query(q, t, p, nil)
 	if err != nil {
 		return nil, err
 	}
 	query.WithoutMembers = !v.showsMembers(t)
-	page, err := plainTx{e}.List(ctx, query)
+	page, next, err := e.page(ctx, q, query, p.cursor)
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +199,7 @@ func (e *Engine) list(ctx context.Context, b []byte, q *request, t *ResourceType
 	if err != nil {
 		return nil, err
 	}
-	b = appendListHead(b, page.Total, len(page.Resources), query.StartIndex)
+	b = appendPageHead(b, query, page.Total, len(page.Resources), next)
 	for i, r := range page.Resources {
 		if i > 0 {
 			b = append(b, ',')
@@ -197,14 +215,54 @@ func (e *Engine) list(ctx context.Context, b []byte, q *request, t *ResourceType
 	return append(b, "]}"...), nil
 }
 
+// page asks the store for the page that a query is about, or that a cursor
+// stands for, and returns the cursor of the next one.
+func (e *Engine) page(ctx context.Context, q *request, query *Query, cursor string) (page *Page, next string, err error) {
+	if !query.Positioned {
+		page, err = plainTx{e}.List(ctx, query)
+		return page, "", err
+	}
+	bound := binding(false, query)
+	if query.After, err = e.openCursor(q, cursor, bound); err != nil {
+		return nil, "", err
+	}
+	if page, err = (plainTx{e}).List(ctx, query); err != nil {
+		return nil, "", err
+	}
+	if !page.Positioned {
+		return nil, "", unpositioned(query)
+	}
+	next, err = e.sealCursor(q, page.Next, bound)
+	return page, next, err
+}
+
+// appendPageHead appends what stands before the resources of a page. One that
+// was asked for by cursor has no startIndex, and the cursor of the next page
+// unless it is the last (RFC 9865 section 2).
+func appendPageHead(b []byte, query *Query, total, items int, next string) []byte {
+	if !query.Positioned {
+		return appendListHead(b, total, items, query.StartIndex)
+	}
+	b = appendTotals(b, total, items)
+	if next != "" { // plain text in any JSON
+		b = append(b, `,"nextCursor":"`...)
+		b = append(append(b, next...), '"')
+	}
+	return append(b, `,"Resources":[`...)
+}
+
 func appendListHead(b []byte, total, items, start int) []byte {
-	b = append(b, `{"schemas":["`+listSchema+`"],"totalResults":`...)
-	b = strconv.AppendInt(b, int64(total), 10)
-	b = append(b, `,"itemsPerPage":`...)
-	b = strconv.AppendInt(b, int64(items), 10)
+	b = appendTotals(b, total, items)
 	b = append(b, `,"startIndex":`...)
 	b = strconv.AppendInt(b, int64(start), 10)
 	return append(b, `,"Resources":[`...)
+}
+
+func appendTotals(b []byte, total, items int) []byte {
+	b = append(b, `{"schemas":["`+listSchema+`"],"totalResults":`...)
+	b = strconv.AppendInt(b, int64(total), 10)
+	b = append(b, `,"itemsPerPage":`...)
+	return strconv.AppendInt(b, int64(items), 10)
 }
 
 // groupsToShow returns the groups of users that are about to be answered, nil

@@ -41,24 +41,24 @@ func (p plainTx) List(ctx context.Context, q *Query) (*Page, error) {
 		}
 	}
 	m := q.Matcher()
-	var hits []*Resource
+	c := q.Collector()
 	for r, err := range p.all(ctx, &Query{Directory: q.Directory, Type: q.Type}) {
 		if err != nil {
 			return nil, err
 		}
 		if m.Match(r, &Relations{Groups: groups[r.id]}) {
-			hits = append(hits, r)
+			c.Add(r)
 		}
 	}
-	q.Sort(hits)
-	return q.page(hits), nil
+	return c.Page(), nil
 }
 
-// all yields what a query finds on all its pages.
+// all yields what a query finds on all its pages: by position where the store
+// can, so that nothing is missed because something else was deleted meanwhile.
 func (p plainTx) all(ctx context.Context, q *Query) iter.Seq2[*Resource, error] {
 	return func(yield func(*Resource, error) bool) {
 		page := *q
-		page.StartIndex, page.Count = 1, 100
+		page.StartIndex, page.Count, page.Positioned = 1, 100, true
 		for {
 			found, err := p.e.store.List(ctx, &page)
 			if err != nil {
@@ -70,8 +70,12 @@ func (p plainTx) all(ctx context.Context, q *Query) iter.Seq2[*Resource, error] 
 					return
 				}
 			}
+			if page.After = found.Next; page.After != "" {
+				continue
+			}
+			page.Positioned = false // it cannot, or that was all
 			page.StartIndex += len(found.Resources)
-			if len(found.Resources) == 0 || page.StartIndex > found.Total {
+			if found.Positioned || len(found.Resources) == 0 || page.StartIndex > found.Total {
 				return
 			}
 		}

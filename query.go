@@ -23,6 +23,12 @@ type Query struct {
 	StartIndex int // 1-based, at least 1
 	Count      int // at least 0; 0 asks for the total alone
 
+	// Positioned asks for a page by position, as cursors do (RFC 9865): the page
+	// begins where After says, not at StartIndex, which is 1 then. After is the
+	// Next of the page before, "" for the first one.
+	Positioned bool
+	After      string
+
 	// WithoutMembers says that nobody will look at the members of groups.
 	WithoutMembers bool
 }
@@ -31,6 +37,14 @@ type Query struct {
 type Page struct {
 	Resources []*Resource
 	Total     int // resources that match, on all pages
+
+	// Positioned says that the page is the one behind Query.After. A store
+	// that does not page by position leaves it false, and so does one that is
+	// given an After which is none of its own.
+	Positioned bool
+	// Next is the position at which the next page of a positioned query
+	// begins, in the store's own words; "" where nothing follows.
+	Next string
 }
 
 // Lookup reports the query's one-index case: the filter is attr eq value and
@@ -182,14 +196,13 @@ func (s *surroundings) Matches(e filter.Expr) (matches, ok bool) {
 // groups and members itself.
 func Select(q *Query, all iter.Seq[*Resource]) *Page {
 	m := q.Matcher()
-	var hits []*Resource
+	c := q.Collector()
 	for r := range all {
 		if r.typ == q.Type && r.key == q.Directory && m.Match(r, nil) {
-			hits = append(hits, r)
+			c.Add(r)
 		}
 	}
-	q.Sort(hits)
-	return q.page(hits)
+	return c.Page()
 }
 
 // Sort orders resources as the query asks for: by SortBy, those without value
@@ -205,16 +218,27 @@ func (q *Query) Sort(all []*Resource) {
 	for i, r := range all {
 		keys[i] = q.sortKey(r)
 	}
-	direction := 1
-	if q.Descending {
-		direction = -1
-	}
-	slices.SortFunc(keys, func(a, b sortKey) int {
-		return cmp.Or(direction*a.compare(&b), strings.Compare(a.resource.id, b.resource.id))
-	})
+	q.sortKeys(keys)
 	for i := range keys {
 		all[i] = keys[i].resource
 	}
+}
+
+func (q *Query) sortKeys(keys []sortKey) {
+	slices.SortFunc(keys, func(a, b sortKey) int { return q.order(&a, &b) })
+}
+
+// order compares two keys as the query orders their resources: no two are
+// equal.
+func (q *Query) order(a, b *sortKey) int {
+	return cmp.Or(q.orderValues(a, b), strings.Compare(a.resource.id, b.resource.id))
+}
+
+func (q *Query) orderValues(a, b *sortKey) int {
+	if q.Descending {
+		return b.compare(a)
+	}
+	return a.compare(b)
 }
 
 // A sortKey is what a resource is sorted by.
@@ -238,7 +262,10 @@ func (k *sortKey) compare(other *sortKey) int {
 }
 
 func (q *Query) sortKey(r *Resource) sortKey {
-	k := sortKey{resource: r}
+	k := sortKey{resource: r, missing: q.SortBy == nil}
+	if q.SortBy == nil {
+		return k
+	}
 	if q.SortBy.Within(r.typ.Meta) {
 		switch q.SortBy.Name {
 		case "created":
@@ -285,13 +312,4 @@ func (q *Query) sortValue(r *Resource) attr.Value {
 		chosen = chosen.Get(a)
 	}
 	return chosen
-}
-
-// page cuts the page out of all that match.
-func (q *Query) page(hits []*Resource) *Page {
-	p := &Page{Total: len(hits)}
-	if from := q.StartIndex - 1; from < len(hits) {
-		p.Resources = hits[from:min(len(hits), from+q.Count)]
-	}
-	return p
 }

@@ -11,6 +11,7 @@ type route struct {
 	kind   routeKind
 	typ    *ResourceType // of resources
 	id     string        // decoded; "" for the whole collection
+	search bool          // a query that is posted, RFC 7644 section 3.4.3
 	prefix string        // escaped path before the endpoint, for absolute URLs
 	path   string        // from the endpoint on, for the log
 }
@@ -22,14 +23,20 @@ const (
 	serviceProviderConfig
 	resourceTypes
 	schemas
+	self // /Me
+	root // all resources
 )
+
+// searchSegment is what a query is posted to, below the endpoint that it is
+// about (RFC 7644 section 3.4.3).
+const searchSegment = ".search"
 
 // Routes lists the patterns that the handler serves, below where it is
 // mounted, so that a host can name metrics and spans.
 func (h *Handler) Routes() []string {
-	var all []string
+	all := []string{"GET /{$}", "POST /.search", "GET /Me", "PUT /Me", "PATCH /Me", "DELETE /Me"}
 	for _, t := range h.engine.cfg.Types.all {
-		all = append(all, "GET "+t.Endpoint, "POST "+t.Endpoint,
+		all = append(all, "GET "+t.Endpoint, "POST "+t.Endpoint, "POST "+t.Endpoint+"/.search",
 			"GET "+t.Endpoint+"/{id}", "PUT "+t.Endpoint+"/{id}", "PATCH "+t.Endpoint+"/{id}", "DELETE "+t.Endpoint+"/{id}")
 	}
 	return append(all, "GET /ServiceProviderConfig", "GET /ResourceTypes", "GET /ResourceTypes/{id}", "GET /Schemas", "GET /Schemas/{id}")
@@ -66,6 +73,9 @@ func (e *Engine) route(r *http.Request) (route, bool) {
 			}
 			rt.id = id
 		}
+		if rt.kind == resources && rt.id == searchSegment {
+			rt.id, rt.search = "", true
+		}
 	} else {
 		ok, at = e.endpoint(&rt, last), lastAt
 	}
@@ -73,6 +83,18 @@ func (e *Engine) route(r *http.Request) (route, bool) {
 		at = 0
 	}
 	rt.path = path[max(at-1, 0):end]
+	if !ok && rt.kind == resources && rt.typ == nil {
+		rt.search = last == searchSegment
+		if rt.search {
+			end = lastAt
+		}
+		if e.isRoot(path[:end], raw) {
+			ok, at, rt.kind, rt.path = true, end, root, "/"
+			if rt.search {
+				rt.path = "/" + searchSegment
+			}
+		}
+	}
 	if e.cfg.BaseURL == "" && ok {
 		before := path[:at]
 		if !raw {
@@ -83,6 +105,24 @@ func (e *Engine) route(r *http.Request) (route, bool) {
 	return rt, ok
 }
 
+// isRoot reports whether a path is that of the service itself: nothing is below
+// where the handler was mounted or, where it was mounted without stripping that
+// off, it is the path of Config.BaseURL.
+func (e *Engine) isRoot(path string, raw bool) bool {
+	path = strings.Trim(path, "/")
+	if path == "" || e.cfg.BaseURL == "" {
+		return path == ""
+	}
+	base, err := url.Parse(e.cfg.BaseURL)
+	if err != nil {
+		return false
+	}
+	if raw {
+		return path == strings.Trim(base.EscapedPath(), "/")
+	}
+	return path == strings.Trim(base.Path, "/")
+}
+
 func (e *Engine) endpoint(rt *route, segment string) bool {
 	switch segment {
 	case "ServiceProviderConfig":
@@ -91,6 +131,8 @@ func (e *Engine) endpoint(rt *route, segment string) bool {
 		rt.kind = resourceTypes
 	case "Schemas":
 		rt.kind = schemas
+	case "Me":
+		rt.kind = self
 	default:
 		rt.typ = e.cfg.Types.endpoint(segment)
 		return rt.typ != nil

@@ -31,6 +31,18 @@ type Store interface {
 	// in all. The order is q.SortBy and then id; without q.SortBy any order
 	// that stays the same from call to call. A store without query language
 	// returns [Select] over its rows.
+	//
+	// A positioned query (RFC 9865) is answered in the same order, from
+	// q.After on, and with where the next page begins: a position in that
+	// order, not a number of rows, so that whoever follows Next from page to
+	// page meets a resource that matches throughout exactly once, whatever is
+	// created, deleted or changed meanwhile (a change of what is sorted by
+	// excepted). Behind a value to sort by and an id is such a position; the
+	// id must be part of it. The library seals a position before a client sees
+	// it, and hands it back in a query that is otherwise the same, Count
+	// apart. A store that does not page by position ignores q.Positioned and
+	// leaves Page.Positioned false: it can then be served by index alone,
+	// without Config.CursorKey.
 	List(ctx context.Context, q *Query) (*Page, error)
 
 	// Create stores a new resource and returns it with the Meta it gave:

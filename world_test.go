@@ -168,17 +168,18 @@ func serve(t testing.TB, h http.Handler, r *http.Request) *response {
 	return a
 }
 
-// scimTypes are those of RFC 7644 section 3.12.
+// scimTypes are those of RFC 7644 section 3.12 and RFC 9865 section 2.1.
 var scimTypes = []string{
 	"invalidFilter", "tooMany", "uniqueness", "mutability", "invalidSyntax",
 	"invalidPath", "noTarget", "invalidValue", "invalidVers", "sensitive",
+	"invalidCursor", "expiredCursor", "invalidCount",
 }
 
 // answerProblems finds what the invariants of conversations do not look at.
 func answerProblems(a *response) (problems []string) {
 	if a.Code >= 400 {
 		if typ, there := a.doc["scimType"]; there && !slices.Contains(scimTypes, fmt.Sprint(typ)) {
-			problems = append(problems, "a scimType that RFC 7644 section 3.12 does not have")
+			problems = append(problems, "a scimType that neither RFC 7644 section 3.12 nor RFC 9865 has")
 		}
 		for name := range a.doc {
 			if !slices.Contains([]string{"schemas", "status", "scimType", "detail"}, name) {

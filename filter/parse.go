@@ -24,6 +24,12 @@ type Options struct {
 	Lenience attr.Lenience
 	Depth    int // nesting of parentheses and brackets; 0 means DefaultDepth
 	Length   int // in bytes; 0 means DefaultLength
+
+	// Elsewhere reports whether an attribute that the type does not have, given
+	// by its path, is one of another type that the filter is about too. It is
+	// then read as one without value (RFC 7644 section 3.4.2.1) instead of
+	// being refused. nil: there are no other types.
+	Elsewhere func(path string) bool
 }
 
 // ErrUnknown is wrapped by the error for an attribute that the type does not
@@ -102,10 +108,13 @@ type parser struct {
 	kind  attr.ErrorType
 	what  string // "filter" or "path", for errors
 	query bool   // a filter that came in a URL
+
+	elsewhere func(path string) bool // Options.Elsewhere
+	absent    bool                   // in brackets behind an attribute that is elsewhere
 }
 
 func newParser(s string, t *attr.Type, o Options, kind attr.ErrorType) (*parser, error) {
-	p := &parser{text: s, typ: t, allow: o.Lenience, depth: o.Depth, kind: kind, what: "filter"}
+	p := &parser{text: s, typ: t, allow: o.Lenience, depth: o.Depth, kind: kind, what: "filter", elsewhere: o.Elsewhere}
 	if kind == attr.InvalidPath {
 		p.what = "path"
 	}
@@ -253,6 +262,9 @@ func (p *parser) operand() (Expr, error) {
 	}
 	if word == "" {
 		return nil, p.error(p.at, "an attribute is expected, not ", p.found(p.at), " (RFC 7644 section 3.4.2.2)")
+	}
+	if p.isElsewhere(word) {
+		return p.withoutValue(word)
 	}
 	a, err := p.attribute(word)
 	if err != nil {
@@ -446,22 +458,35 @@ func (p *parser) seesComparison() bool {
 
 // comparison reads operator and literal behind the attribute a.
 func (p *parser) comparison(a *attr.Attribute) (Expr, error) {
+	op, present, err := p.operator(a.Path())
+	if err != nil {
+		return nil, err
+	}
+	if present {
+		return &Present{a}, nil
+	}
+	return p.compare(a, op)
+}
+
+// operator reads the operator behind the attribute of that path, and the space
+// before a literal; present reports that it was pr, which has none.
+func (p *parser) operator(path string) (op Op, present bool, err error) {
 	at := p.skipped(p.at)
 	word := p.wordAt(at)
 	if at == p.at || word == "" {
-		return nil, p.error(p.at, "a space and an operator are expected behind ", a.Path(), ", not ", p.found(at), ": pr, eq, ne, co, sw, ew, gt, ge, lt or le")
+		return 0, false, p.error(p.at, "a space and an operator are expected behind ", path, ", not ", p.found(at), ": pr, eq, ne, co, sw, ew, gt, ge, lt or le")
 	}
+	behind := at + len(word)
 	if isKeyword(word, "pr") {
-		p.at = at + len(word)
-		return &Present{a}, nil
+		p.at = behind
+		return 0, true, nil
 	}
 	op, ok := opNamed(word)
 	if !ok {
-		return nil, p.error(at, "the operator ", attr.Quote(word), " is not supported; use pr, eq, ne, co, sw, ew, gt, ge, lt or le (RFC 7644 section 3.4.2.2)")
+		return 0, false, p.error(at, "the operator ", attr.Quote(word), " is not supported; use pr, eq, ne, co, sw, ew, gt, ge, lt or le (RFC 7644 section 3.4.2.2)")
 	}
-	behind := at + len(word)
 	if p.at = p.skipped(behind); p.at == behind || p.at == len(p.text) {
-		return nil, p.error(behind, "a space and a value are expected behind ", attr.Quote(word), ", not ", p.found(behind))
+		return 0, false, p.error(behind, "a space and a value are expected behind ", attr.Quote(word), ", not ", p.found(behind))
 	}
-	return p.compare(a, op)
+	return op, false, nil
 }

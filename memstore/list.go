@@ -3,6 +3,7 @@ package memstore
 import (
 	"context"
 	"slices"
+	"strconv"
 
 	scim "github.com/muster-id/scim"
 	"github.com/muster-id/scim/attr"
@@ -19,12 +20,23 @@ func (v view) list(ctx context.Context, s *Store, q *scim.Query) (*scim.Page, er
 		return nil, errForeignType(q.Type)
 	}
 	if v.directory == nil {
-		return &scim.Page{}, nil
+		return &scim.Page{Positioned: q.Positioned}, nil
 	}
 	if q.Filter == nil && q.SortBy == nil && !v.within {
+		if q.Positioned {
+			return v.pageAt(k, q), nil
+		}
 		return v.page(k, q), nil
 	}
 	l := lister{view: v, kind: k, q: q, matcher: q.Matcher(), groups: q.NeedsGroups(), members: q.NeedsMembers()}
+	switch {
+	case q.SortBy != nil:
+		l.sorted = q.Collector()
+	case q.Positioned:
+		if l.from, l.positioned = slotAt(q.After); !l.positioned {
+			return &scim.Page{}, nil
+		}
+	}
 	if l.members {
 		l.mentioned, l.some = mentionedMembers(q.Filter, k)
 	}
@@ -71,6 +83,50 @@ func (v view) page(k *kind, q *scim.Query) *scim.Page {
 	return page
 }
 
+// pageAt returns the page of all resources of a kind that begins at a slot:
+// resources stay in theirs.
+func (v view) pageAt(k *kind, q *scim.Query) *scim.Page {
+	shelf := &v.shelves[k.number]
+	page := &scim.Page{Total: int(shelf.count.Load())}
+	var from uint32
+	if from, page.Positioned = slotAt(q.After); !page.Positioned || q.Count == 0 {
+		return page
+	}
+	page.Resources = make([]*scim.Resource, 0, min(q.Count, page.Total))
+	for _, b := range loaded(&shelf.blocks) {
+		if b.first+blockRows <= from || b.taken.Load() == 0 {
+			continue
+		}
+		for i := range b.rows {
+			slot := b.first + uint32(i)
+			if slot < from {
+				continue
+			}
+			e := b.rows[i].live.Load()
+			if e == nil {
+				continue
+			}
+			if len(page.Resources) == q.Count {
+				page.Next = position(slot)
+				return page
+			}
+			page.Resources = append(page.Resources, e.res)
+		}
+	}
+	return page
+}
+
+// Without SortBy a position is the slot at which the page begins.
+func position(slot uint32) string { return strconv.FormatUint(uint64(slot), 10) }
+
+func slotAt(position string) (slot uint32, ok bool) {
+	if position == "" {
+		return 0, true
+	}
+	n, err := strconv.ParseUint(position, 10, 32)
+	return uint32(n), err == nil
+}
+
 // A lister gathers what a query asks for.
 type lister struct {
 	view
@@ -87,9 +143,14 @@ type lister struct {
 	of   *entry
 	sure bool
 
-	rel   scim.Relations
-	hits  []*scim.Resource // of the page; all where they are sorted
-	total int
+	rel    scim.Relations
+	sorted *scim.Collector  // nil: they are in order of their slots
+	hits   []*scim.Resource // of the page, unless sorted
+	total  int
+
+	positioned bool
+	from       uint32 // the slot at which the page begins
+	next       string // where the next one does
 
 	fetched scim.Version // of no meaning: what is read must be used
 }
@@ -142,8 +203,14 @@ func (l *lister) look(slot uint32, e *entry) {
 		return
 	}
 	l.total++
-	if l.q.SortBy != nil || l.total >= l.q.StartIndex && len(l.hits) < l.q.Count {
+	switch {
+	case l.sorted != nil:
+		l.sorted.Add(e.res)
+	case slot < l.from || l.total < l.q.StartIndex:
+	case len(l.hits) < l.q.Count:
 		l.hits = append(l.hits, e.res)
+	case l.positioned && l.next == "" && l.q.Count > 0:
+		l.next = position(slot)
 	}
 }
 
@@ -173,13 +240,10 @@ func (l *lister) relations(slot uint32, e *entry) *scim.Relations {
 }
 
 func (l *lister) page() *scim.Page {
-	page := &scim.Page{Total: l.total, Resources: l.hits}
-	if l.q.SortBy != nil {
-		l.q.Sort(l.hits)
-		from := min(l.q.StartIndex-1, len(l.hits))
-		page.Resources = l.hits[from:min(len(l.hits), from+l.q.Count)]
+	if l.sorted != nil {
+		return l.sorted.Page()
 	}
-	return page
+	return &scim.Page{Total: l.total, Resources: l.hits, Positioned: l.positioned, Next: l.next}
 }
 
 // candidates returns the slots of what can match a filter which demands an

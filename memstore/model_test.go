@@ -558,7 +558,7 @@ func (h *history) checkLists(ctx context.Context, d *modelDirectory, key scim.Ke
 			q.SortBy = sort
 		}
 		want, got := d.selects(t.Name, l.match), []string{}
-		q.StartIndex, q.Count = 1, 1+h.IntN(5)
+		q.StartIndex, q.Count, q.Positioned = 1, 1+h.IntN(5), h.IntN(2) == 0
 		for {
 			page, err := h.store.List(ctx, &q)
 			require.NoError(h, err)
@@ -566,7 +566,12 @@ func (h *history) checkLists(ctx context.Context, d *modelDirectory, key scim.Ke
 			for _, r := range page.Resources {
 				got = append(got, r.ID())
 			}
-			if q.StartIndex += q.Count; q.StartIndex > page.Total {
+			require.Equal(h, q.Positioned, page.Positioned)
+			if q.After = page.Next; q.After != "" {
+				require.Len(h, page.Resources, q.Count, "a page with another behind it is full")
+				continue
+			}
+			if q.StartIndex += q.Count; q.Positioned || q.StartIndex > page.Total {
 				require.LessOrEqual(h, len(page.Resources), q.Count)
 				break
 			}

@@ -250,7 +250,8 @@ func (s *Store) Get(ctx context.Context, ref scim.Ref, _ scim.GetOptions) (*scim
 
 // List implements [scim.Store]. Without SortBy the order is that of the rows:
 // resources in the order in which they were created, later ones also in the
-// places of deleted ones.
+// places of deleted ones. A position is then the number of a row, otherwise what
+// the query sorts by and an id.
 func (s *Store) List(ctx context.Context, q *scim.Query) (*scim.Page, error) {
 	v, err := s.view(ctx, q.Directory)
 	if err != nil {
