@@ -628,7 +628,7 @@ func TestRFC7644Section4Discovery(t *testing.T) {
 		base := "http://example.com" + conversationBase
 		c := w.get(t, "/ServiceProviderConfig").must(t, http.StatusOK)
 		require.Equal(t, []any{"urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"}, c.doc["schemas"])
-		for name, want := range map[string]bool{"patch": true, "bulk": false, "filter": true, "changePassword": false, "sort": true, "etag": true} {
+		for name, want := range map[string]bool{"patch": true, "bulk": true, "filter": true, "changePassword": false, "sort": true, "etag": true} {
 			require.Equal(t, want, resolve(c.doc, "/"+name+"/supported"), name)
 		}
 		for _, number := range []string{"/bulk/maxOperations", "/bulk/maxPayloadSize", "/filter/maxResults"} {

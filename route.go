@@ -22,6 +22,7 @@ const (
 	serviceProviderConfig
 	resourceTypes
 	schemas
+	bulkEndpoint
 )
 
 // Routes lists the patterns that the handler serves, below where it is
@@ -32,7 +33,7 @@ func (h *Handler) Routes() []string {
 		all = append(all, "GET "+t.Endpoint, "POST "+t.Endpoint,
 			"GET "+t.Endpoint+"/{id}", "PUT "+t.Endpoint+"/{id}", "PATCH "+t.Endpoint+"/{id}", "DELETE "+t.Endpoint+"/{id}")
 	}
-	return append(all, "GET /ServiceProviderConfig", "GET /ResourceTypes", "GET /ResourceTypes/{id}", "GET /Schemas", "GET /Schemas/{id}")
+	return append(all, "GET /ServiceProviderConfig", "GET /ResourceTypes", "GET /ResourceTypes/{id}", "GET /Schemas", "GET /Schemas/{id}", "POST /Bulk")
 }
 
 // route reads the path from its end: whatever comes before the endpoint is
@@ -91,6 +92,8 @@ func (e *Engine) endpoint(rt *route, segment string) bool {
 		rt.kind = resourceTypes
 	case "Schemas":
 		rt.kind = schemas
+	case "Bulk":
+		rt.kind = bulkEndpoint
 	default:
 		rt.typ = e.cfg.Types.endpoint(segment)
 		return rt.typ != nil
