@@ -62,6 +62,8 @@ type operation struct {
 	waiting    int // references and operations
 	needed     int // those of the references that it cannot be created without
 	references []int
+	circle     int         // what refers to each other has the same number, once the circles are looked for
+	outside    int         // references that it waits for and are not of the same circle
 	dependents []dependent // until the resource exists
 	followers  []int       // until the operation is done
 
@@ -143,76 +145,89 @@ func (b *bulkJob) wake(ctx context.Context) {
 }
 
 // runCircles does what is left when everything has had its turn: operations
-// that refer to each other, and those that wait for them.
+// that refer to each other, and those that wait for them. Of a circle that
+// waits for nothing else, the first operation that can is begun without the
+// references it cannot have yet, and the others follow by themselves.
 func (b *bulkJob) runCircles(ctx context.Context) {
-	circles := b.circles()
-	for len(circles) > 0 {
-		progress := false
-		for _, i := range circles {
+	b.findCircles()
+	for {
+		progress, stuck := false, -1
+		for i := range b.operations {
 			op := &b.operations[i]
-			if op.state != pending || op.needed > 0 {
+			switch {
+			case op.state != pending || op.method != http.MethodPost || op.outside > 0:
+				continue
+			case op.needed > 0:
+				if stuck < 0 {
+					stuck = i
+				}
 				continue
 			}
 			if b.stopped(ctx) {
 				return
 			}
-			progress = true
 			b.do(ctx, i)
 			b.wake(ctx)
+			progress = true
 		}
-		circles = slices.DeleteFunc(circles, func(i int) bool { return b.operations[i].state != pending })
-		if !progress && len(circles) > 0 {
-			b.operations[circles[0]].err = refuse(http.StatusConflict, "",
+		if !progress {
+			if stuck < 0 || b.stopped(ctx) {
+				return
+			}
+			b.operations[stuck].err = refuse(http.StatusConflict, "",
 				"resources refer to each other in a circle, by attributes that are required; create one of them without the reference and add it afterwards, RFC 7644 section 3.7.1")
-			b.do(ctx, circles[0])
+			b.do(ctx, stuck)
 			b.wake(ctx)
-		}
-		if b.stopped(ctx) {
-			return
 		}
 	}
 }
 
-// circles returns the pending operations without those that nobody refers to:
-// they wait for a circle and are not part of it.
-func (b *bulkJob) circles() (circles []int) {
-	referring := make([]int, len(b.operations))
-	each := func(i int, f func(to int)) {
+// findCircles numbers the pending operations so that those that refer to each
+// other, over others or not, have the same number: the strongly connected
+// components, by Tarjan's algorithm.
+func (b *bulkJob) findCircles() {
+	order := make([]int, len(b.operations)) // in which they are visited, from 1
+	visited := 0
+	var open []int
+	var visit func(i int) int
+	visit = func(i int) (lowest int) {
+		visited++
+		order[i], lowest = visited, visited
+		open = append(open, i)
 		for _, to := range b.operations[i].references {
-			if b.operations[to].state == pending {
-				f(to)
+			switch other := &b.operations[to]; {
+			case other.state != pending || other.circle > 0:
+			case order[to] == 0:
+				lowest = min(lowest, visit(to))
+			default:
+				lowest = min(lowest, order[to])
 			}
 		}
+		if lowest == order[i] { // what was opened since is one circle
+			from := slices.Index(open, i)
+			for _, member := range open[from:] {
+				b.operations[member].circle = lowest
+			}
+			open = open[:from]
+		}
+		return lowest
 	}
-	var free []int
 	for i := range b.operations {
-		if b.operations[i].state == pending {
-			each(i, func(to int) { referring[to]++ })
+		if b.operations[i].state == pending && order[i] == 0 {
+			visit(i)
 		}
 	}
 	for i := range b.operations {
-		if referring[i] == 0 {
-			free = append(free, i)
-		}
-	}
-	for len(free) > 0 {
-		i := free[len(free)-1]
-		free = free[:len(free)-1]
-		if b.operations[i].state != pending {
+		op := &b.operations[i]
+		if op.state != pending {
 			continue
 		}
-		each(i, func(to int) {
-			if referring[to]--; referring[to] == 0 {
-				free = append(free, to)
+		for _, to := range op.references {
+			if other := &b.operations[to]; other.state == pending && other.circle != op.circle {
+				op.outside++
 			}
-		})
-	}
-	for i := range b.operations {
-		if referring[i] > 0 {
-			circles = append(circles, i)
 		}
 	}
-	return circles
 }
 
 // do does an operation, or what is left of it, and lets those know that wait
@@ -237,8 +252,12 @@ func (b *bulkJob) do(ctx context.Context, i int) {
 	}
 	if !completes {
 		for _, d := range op.dependents {
+			other := &b.operations[d.operation]
 			if d.needed {
-				b.operations[d.operation].needed--
+				other.needed--
+			}
+			if other.circle != op.circle {
+				other.outside--
 			}
 			b.release(d.operation)
 		}

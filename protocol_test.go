@@ -898,7 +898,7 @@ func TestRoutes(t *testing.T) {
 		refusal := ask{method: "BREW", target: target}.do(t, w).must(t, http.StatusMethodNotAllowed)
 		require.Contains(t, strings.Split(refusal.Header().Get("Allow"), ", "), method, route)
 	}
-	require.Len(t, routes, 17)
+	require.Len(t, routes, 18)
 }
 
 // TestWriteError: a host's own middleware refuses as the handler does.
