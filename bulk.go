@@ -193,6 +193,7 @@ func (b *bulkJob) findCircles() {
 	visit = func(i int) (lowest int) {
 		visited++
 		order[i], lowest = visited, visited
+		before := len(open)
 		open = append(open, i)
 		for _, to := range b.operations[i].references {
 			switch other := &b.operations[to]; {
@@ -204,11 +205,10 @@ func (b *bulkJob) findCircles() {
 			}
 		}
 		if lowest == order[i] { // what was opened since is one circle
-			from := slices.Index(open, i)
-			for _, member := range open[from:] {
+			for _, member := range open[before:] {
 				b.operations[member].circle = lowest
 			}
-			open = open[:from]
+			open = open[:before]
 		}
 		return lowest
 	}
