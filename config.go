@@ -48,7 +48,8 @@ type Config struct {
 
 	// OnRequest is called after each authenticated request with what the
 	// request log records: the outcome, and which tolerances fired. It must not
-	// keep the entry.
+	// keep the entry. For a bulk request it is called once for each operation
+	// that was done, and then for the whole.
 	OnRequest func(ctx context.Context, entry *LogEntry)
 
 	// CursorKey lets clients page by cursor (RFC 9865), beside index paging: 32
@@ -80,6 +81,14 @@ type Limits struct {
 	DefaultPage  int   // resources on a page where count is not given, 100
 	FilterLength int   // bytes of a filter, 8 KiB
 	Depth        int   // nesting of filters and of JSON, 32
+
+	// BulkOperations bounds the operations of a bulk request, 1,000 by
+	// default, and BulkBody the bytes of its body, 8 MiB: a thousand resources of
+	// 8 KiB. A bulk request is in memory as a whole until its last operation is
+	// done, so it has no room for the largest groups: they are sent on their
+	// own. What one operation sends is bounded by Body or GroupBody besides.
+	BulkOperations int
+	BulkBody       int64
 }
 
 func (c *Config) resolve() (Config, error) {
@@ -118,7 +127,8 @@ func (c *Config) resolve() (Config, error) {
 		r.BaseURL = strings.TrimRight(u.String(), "/") // escaped, so that it may stand in JSON
 	}
 	l := &r.Limits
-	if l.Body < 0 || l.GroupBody < 0 || l.Operations < 0 || l.Page < 0 || l.DefaultPage < 0 || l.FilterLength < 0 || l.Depth < 0 {
+	if l.Body < 0 || l.GroupBody < 0 || l.Operations < 0 || l.Page < 0 || l.DefaultPage < 0 || l.FilterLength < 0 || l.Depth < 0 ||
+		l.BulkOperations < 0 || l.BulkBody < 0 {
 		return r, errors.New("scim: a field of Config.Limits is negative")
 	}
 	setDefault(&l.Body, 2<<20)
@@ -128,6 +138,8 @@ func (c *Config) resolve() (Config, error) {
 	setDefault(&l.DefaultPage, 100)
 	setDefault(&l.FilterLength, 8<<10)
 	setDefault(&l.Depth, 32)
+	setDefault(&l.BulkOperations, 1000)
+	setDefault(&l.BulkBody, 8<<20)
 	l.DefaultPage = min(l.DefaultPage, l.Page)
 	return r, nil
 }

@@ -42,8 +42,8 @@ type jsonConfig struct {
 	Patch   supported `json:"patch"`
 	Bulk    struct {
 		supported
-		MaxOperations  int `json:"maxOperations"`
-		MaxPayloadSize int `json:"maxPayloadSize"`
+		MaxOperations  int   `json:"maxOperations"`
+		MaxPayloadSize int64 `json:"maxPayloadSize"`
 	} `json:"bulk"`
 	Filter struct {
 		supported
@@ -123,6 +123,7 @@ func newDiscovery(e *Engine) *discovery {
 			SpecURI: "https://www.rfc-editor.org/info/rfc6750", Primary: true,
 		}},
 	}
+	c.Bulk.Supported, c.Bulk.MaxOperations, c.Bulk.MaxPayloadSize = true, e.cfg.Limits.BulkOperations, e.cfg.Limits.BulkBody
 	c.Filter.Supported, c.Filter.MaxResults = true, e.cfg.Limits.Page
 	c.Pagination = jsonPagination{
 		Cursor: e.cfg.CursorKey != nil, Index: true, DefaultPaginationMethod: "index",
@@ -221,7 +222,7 @@ func (x *exchange) discover() error {
 		all = d.types
 	case schemas:
 		all = d.schemas
-	case resources, root, self:
+	case resources, root, self, bulkEndpoint:
 	}
 	if x.route.id == "" {
 		x.out = appendListHead(x.out[:0], len(all), len(all), 1)

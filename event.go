@@ -104,4 +104,9 @@ type LogEntry struct {
 	Ignored   []string      // attributes of a PATCH that no schema defines
 	Unknown   []string      // members that were left out (rule C10), the first 100
 	UserAgent string
+
+	// Bulk is the ID of the bulk request that this one was an operation of; 0
+	// for any other. An operation that had to be completed later has a line for
+	// that too, of the method PATCH.
+	Bulk RequestID
 }

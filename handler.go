@@ -142,7 +142,9 @@ func (x *exchange) serve(ctx context.Context) error {
 		return x.self(ctx, caller.Subject)
 	case root:
 		return x.root(ctx)
-	default:
+	case bulkEndpoint:
+		return x.bulk(ctx)
+	case serviceProviderConfig, resourceTypes, schemas:
 		return x.discover()
 	}
 	if !isText(x.route.id) {
@@ -393,8 +395,22 @@ func (x *exchange) methodNotAllowed(allow string) error {
 
 // fail answers an error, and notes it.
 func (x *exchange) fail(err error) {
+	e := x.note(&x.q, err)
+	if x.begun { // a client must not take half an answer for one
+		panic(http.ErrAbortHandler)
+	}
+	x.w.Header().Del("Location")
+	if x.q.self && e.Status != http.StatusNotFound { // what is not there has none
+		x.w.Header()["Location"] = []string{x.selfLocation()}
+	}
+	x.w.Header().Del("Etag")
+	x.w.Header().Set("Cache-Control", "no-store")
+	WriteError(x.w, e)
+}
+
+// note writes down that a request failed, and returns what it is answered.
+func (x *exchange) note(q *request, err error) *Error {
 	e := asError(err)
-	q := &x.q
 	q.Status, q.Type, q.Detail = e.Status, e.Type, e.Detail
 	if e.Status >= http.StatusInternalServerError && x.Handler != nil && !errors.Is(err, context.Canceled) {
 		x.engine.cfg.Logger.ErrorContext(x.r.Context(), "scim: request failed", "request", q.ID.String(), "method", q.Method, "path", q.Path,
@@ -406,22 +422,15 @@ func (x *exchange) fail(err error) {
 		x.engine.record(x.r.Context(), q, e)
 		q.isWrite = true // it is recorded
 	}
-	if x.begun { // a client must not take half an answer for one
-		panic(http.ErrAbortHandler)
-	}
-	x.w.Header().Del("Location")
-	if q.self && e.Status != http.StatusNotFound { // what is not there has none
-		x.w.Header()["Location"] = []string{x.selfLocation()}
-	}
-	x.w.Header().Del("Etag")
-	x.w.Header().Set("Cache-Control", "no-store")
-	WriteError(x.w, e)
+	return e
 }
 
-// done writes the line of the log, where it did not commit with a write, and
-// tells the host.
-func (x *exchange) done() {
-	q := &x.q
+// done ends the request.
+func (x *exchange) done() { x.conclude(&x.q) }
+
+// conclude writes the line of the log, where it did not commit with a write,
+// and tells the host.
+func (x *exchange) conclude(q *request) {
 	if q.dir == nil {
 		return
 	}
@@ -431,19 +440,19 @@ func (x *exchange) done() {
 		e.record(x.r.Context(), q, nil)
 	}
 	if e.cfg.OnRequest != nil {
-		x.tellHost()
+		x.tellHost(q)
 	}
 }
 
 // tellHost calls OnRequest. The request is answered already, so a panic there
 // must not take the answer back.
-func (x *exchange) tellHost() {
+func (x *exchange) tellHost(q *request) {
 	defer func() {
 		if p := recover(); p != nil {
-			x.engine.cfg.Logger.ErrorContext(x.r.Context(), "scim: OnRequest panicked", "request", x.q.ID.String(), "panic", p, "stack", string(debug.Stack()))
+			x.engine.cfg.Logger.ErrorContext(x.r.Context(), "scim: OnRequest panicked", "request", q.ID.String(), "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
-	entry := x.q.LogEntry
+	entry := q.LogEntry
 	x.engine.cfg.OnRequest(x.r.Context(), &entry)
 }
 
@@ -456,6 +465,11 @@ func (x *exchange) readBody(t *ResourceType) ([]byte, error) {
 		limit = x.engine.cfg.Limits.GroupBody
 		into = new(bytes.Buffer)
 	}
+	return x.readInto(into, limit)
+}
+
+// readInto reads the request's body, limit bytes at most.
+func (x *exchange) readInto(into *bytes.Buffer, limit int64) ([]byte, error) {
 	into.Reset()
 	if x.r.ContentLength > limit {
 		return nil, x.tooLarge(limit)
@@ -484,6 +498,10 @@ func (x *exchange) readBody(t *ResourceType) ([]byte, error) {
 }
 
 func (x *exchange) tooLarge(limit int64) error {
+	if x.route.kind == bulkEndpoint {
+		return refuse(http.StatusRequestEntityTooLarge, "", fmt.Sprintf(
+			"the bulk request is larger than the maxPayloadSize (%d bytes); send its operations in several requests, RFC 7644 section 3.7.4", limit))
+	}
 	return refuse(http.StatusRequestEntityTooLarge, "", fmt.Sprintf("the request body is larger than %d bytes; send less in one request", limit))
 }
 

@@ -640,7 +640,7 @@ func TestRFC7644Section4Discovery(t *testing.T) {
 		base := "http://example.com" + conversationBase
 		c := w.get(t, "/ServiceProviderConfig").must(t, http.StatusOK)
 		require.Equal(t, []any{"urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"}, c.doc["schemas"])
-		for name, want := range map[string]bool{"patch": true, "bulk": false, "filter": true, "changePassword": false, "sort": true, "etag": true} {
+		for name, want := range map[string]bool{"patch": true, "bulk": true, "filter": true, "changePassword": false, "sort": true, "etag": true} {
 			require.Equal(t, want, resolve(c.doc, "/"+name+"/supported"), name)
 		}
 		for _, number := range []string{"/bulk/maxOperations", "/bulk/maxPayloadSize", "/filter/maxResults"} {
@@ -910,7 +910,7 @@ func TestRoutes(t *testing.T) {
 		refusal := ask{method: "BREW", target: target}.do(t, w).must(t, http.StatusMethodNotAllowed)
 		require.Contains(t, strings.Split(refusal.Header().Get("Allow"), ", "), method, route)
 	}
-	require.Len(t, routes, 25)
+	require.Len(t, routes, 26)
 }
 
 // TestWriteError: a host's own middleware refuses as the handler does.

@@ -25,6 +25,7 @@ const (
 	schemas
 	self // /Me
 	root // all resources
+	bulkEndpoint
 )
 
 // searchSegment is what a query is posted to, below the endpoint that it is
@@ -39,7 +40,7 @@ func (h *Handler) Routes() []string {
 		all = append(all, "GET "+t.Endpoint, "POST "+t.Endpoint, "POST "+t.Endpoint+"/.search",
 			"GET "+t.Endpoint+"/{id}", "PUT "+t.Endpoint+"/{id}", "PATCH "+t.Endpoint+"/{id}", "DELETE "+t.Endpoint+"/{id}")
 	}
-	return append(all, "GET /ServiceProviderConfig", "GET /ResourceTypes", "GET /ResourceTypes/{id}", "GET /Schemas", "GET /Schemas/{id}")
+	return append(all, "GET /ServiceProviderConfig", "GET /ResourceTypes", "GET /ResourceTypes/{id}", "GET /Schemas", "GET /Schemas/{id}", "POST /Bulk")
 }
 
 // route reads the path from its end: whatever comes before the endpoint is
@@ -133,6 +134,8 @@ func (e *Engine) endpoint(rt *route, segment string) bool {
 		rt.kind = schemas
 	case "Me":
 		rt.kind = self
+	case "Bulk":
+		rt.kind = bulkEndpoint
 	default:
 		rt.typ = e.cfg.Types.endpoint(segment)
 		return rt.typ != nil

@@ -1,0 +1,898 @@
+package scim
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/muster-id/scim/attr"
+	"github.com/muster-id/scim/internal/wire"
+)
+
+const (
+	bulkRequestSchema  = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
+	bulkResponseSchema = "urn:ietf:params:scim:api:messages:2.0:BulkResponse"
+)
+
+// A bulkJob is a bulk request being done, RFC 7644 section 3.7. Each of its
+// operations is a request of its own, with its transaction and its line in the
+// log.
+//
+// Operations are done in the order in which they were sent, with two
+// exceptions. One that refers to the bulkId of a later one waits for it, and
+// with it the later operations on the same resource. And where resources refer
+// to each other in a circle, one of them is created without the references that
+// cannot be known yet, and completed as soon as they are: in a second
+// transaction, which adds nothing but these values.
+type bulkJob struct {
+	*exchange
+
+	reader  wire.Reader
+	rewrite rewriter
+
+	failOnErrors int // 0: any number
+	operations   []operation
+	creators     map[string]int // the POST with that bulkId
+
+	next   int   // operations before this one have had their turn
+	woken  []int // operations that had to wait and need not any longer
+	errors int
+}
+
+// An operation is one of a bulk request.
+type operation struct {
+	method  string // one of the four, or what was sent instead
+	bulkID  string
+	version string
+	path    string
+	data    []byte
+
+	typ   *ResourceType
+	id    string // of the resource; a reference until that is known
+	state operationState
+
+	// What it waits for, and who waits for it.
+	waiting    int // references and operations
+	needed     int // those of the references that it cannot be created without
+	references []int
+	circle     int         // what refers to each other has the same number, once the circles are looked for
+	outside    int         // references that it waits for and are not of the same circle
+	dependents []dependent // until the resource exists
+	followers  []int       // until the operation is done
+
+	left []omission // what the resource was created without
+
+	status int // of the answer
+	tag    string
+	err    *Error
+}
+
+// A dependent is an operation that refers to what another one creates.
+type dependent struct {
+	operation int
+	needed    bool
+}
+
+type operationState uint8
+
+const (
+	pending  operationState = iota
+	existing                // created without some of its references
+	done
+)
+
+// bulk serves /Bulk. The answer is 200 whatever became of the operations, whose
+// statuses are in it (section 3.7.3). It has them in the order of the request,
+// so that a client that sent no bulkId can tell them apart. What was done is
+// answered, not shown: a success has no "response", which RFC 7644 leaves to us,
+// because the resources of a bulk request are many and its sender knows them;
+// version and location say what it does not know.
+func (x *exchange) bulk(ctx context.Context) error {
+	if x.route.id != "" {
+		return ErrNotFound
+	}
+	if x.r.Method != http.MethodPost {
+		return x.methodNotAllowed("POST")
+	}
+	body, err := x.readInto(new(bytes.Buffer), x.engine.cfg.Limits.BulkBody)
+	if err != nil {
+		return err
+	}
+	b := &bulkJob{exchange: x, rewrite: rewriter{depth: x.engine.cfg.Limits.Depth}}
+	if err := b.parse(body); err != nil {
+		return err
+	}
+	b.relate()
+	b.run(ctx)
+	b.answerBulk(ctx)
+	return nil
+}
+
+// run does the operations.
+func (b *bulkJob) run(ctx context.Context) {
+	for ; b.next < len(b.operations); b.next++ {
+		if b.stopped(ctx) {
+			return
+		}
+		if op := &b.operations[b.next]; op.waiting == 0 {
+			b.do(ctx, b.next)
+			b.wake(ctx)
+		}
+	}
+	b.runCircles(ctx)
+}
+
+// stopped reports whether no operation is to be started any more: there were
+// as many errors as the client allows, or it has hung up.
+func (b *bulkJob) stopped(ctx context.Context) bool {
+	return ctx.Err() != nil || b.failOnErrors > 0 && b.errors >= b.failOnErrors
+}
+
+// wake does the operations that waited for what was done last.
+func (b *bulkJob) wake(ctx context.Context) {
+	for len(b.woken) > 0 && !b.stopped(ctx) {
+		i := b.woken[0]
+		b.woken = b.woken[1:]
+		b.do(ctx, i)
+	}
+}
+
+// runCircles does what is left when everything has had its turn: operations
+// that refer to each other, and those that wait for them. Of a circle that
+// waits for nothing else, the first operation that can is begun without the
+// references it cannot have yet, and the others follow by themselves.
+func (b *bulkJob) runCircles(ctx context.Context) {
+	b.findCircles()
+	for {
+		progress, stuck := false, -1
+		for i := range b.operations {
+			op := &b.operations[i]
+			switch {
+			case op.state != pending || op.method != http.MethodPost || op.outside > 0:
+				continue
+			case op.needed > 0:
+				if stuck < 0 {
+					stuck = i
+				}
+				continue
+			}
+			if b.stopped(ctx) {
+				return
+			}
+			b.do(ctx, i)
+			b.wake(ctx)
+			progress = true
+		}
+		if !progress {
+			if stuck < 0 || b.stopped(ctx) {
+				return
+			}
+			b.operations[stuck].err = refuse(http.StatusConflict, "",
+				"resources refer to each other in a circle, by attributes that are required; create one of them without the reference and add it afterwards, RFC 7644 section 3.7.1")
+			b.do(ctx, stuck)
+			b.wake(ctx)
+		}
+	}
+}
+
+// findCircles numbers the pending operations so that those that refer to each
+// other, over others or not, have the same number: the strongly connected
+// components, by Tarjan's algorithm.
+func (b *bulkJob) findCircles() {
+	order := make([]int, len(b.operations)) // in which they are visited, from 1
+	visited := 0
+	var open []int
+	var visit func(i int) int
+	visit = func(i int) (lowest int) {
+		visited++
+		order[i], lowest = visited, visited
+		before := len(open)
+		open = append(open, i)
+		for _, to := range b.operations[i].references {
+			switch other := &b.operations[to]; {
+			case other.state != pending || other.circle > 0:
+			case order[to] == 0:
+				lowest = min(lowest, visit(to))
+			default:
+				lowest = min(lowest, order[to])
+			}
+		}
+		if lowest == order[i] { // what was opened since is one circle
+			for _, member := range open[before:] {
+				b.operations[member].circle = lowest
+			}
+			open = open[:before]
+		}
+		return lowest
+	}
+	for i := range b.operations {
+		if b.operations[i].state == pending && order[i] == 0 {
+			visit(i)
+		}
+	}
+	for i := range b.operations {
+		op := &b.operations[i]
+		if op.state != pending {
+			continue
+		}
+		for _, to := range op.references {
+			if other := &b.operations[to]; other.state == pending && other.circle != op.circle {
+				op.outside++
+			}
+		}
+	}
+}
+
+// do does an operation, or what is left of it, and lets those know that wait
+// for it.
+func (b *bulkJob) do(ctx context.Context, i int) {
+	op := &b.operations[i]
+	completes := op.state == existing
+	var err error
+	if completes {
+		err = b.complete(ctx, op)
+	} else {
+		err = b.perform(ctx, op)
+	}
+	op.state = done
+	switch {
+	case err != nil:
+		op.err = asError(err)
+		op.status = op.err.Status
+		b.errors++
+	case op.waiting > 0:
+		op.state = existing
+	}
+	if !completes {
+		for _, d := range op.dependents {
+			other := &b.operations[d.operation]
+			if d.needed {
+				other.needed--
+			}
+			if other.circle != op.circle {
+				other.outside--
+			}
+			b.release(d.operation)
+		}
+	}
+	if op.state == done {
+		for _, follower := range op.followers {
+			b.release(follower)
+		}
+	}
+}
+
+// release tells an operation that one of those it waits for is done.
+func (b *bulkJob) release(i int) {
+	op := &b.operations[i]
+	if op.waiting--; op.waiting == 0 && (i < b.next || op.state == existing) {
+		b.woken = append(b.woken, i)
+	}
+}
+
+// perform does an operation as the request that it stands for. Its error is
+// noted already.
+func (b *bulkJob) perform(ctx context.Context, op *operation) error {
+	var lost error
+	if bulkID, ok := strings.CutPrefix(op.id, bulkIDPrefix); ok && op.err == nil {
+		if id, ok := b.known(bulkID); ok {
+			op.id = id
+		} else {
+			lost = refuseReference(bulkID)
+		}
+	}
+	return b.asRequest(ctx, op.method, op.logPath(), func(ctx context.Context, q *request) error {
+		switch {
+		case op.err != nil:
+			return op.err
+		case lost != nil:
+			return lost
+		}
+		data, err := b.dataOf(op)
+		if err != nil {
+			return err
+		}
+		return b.apply(ctx, q, op, data)
+	})
+}
+
+// apply calls the engine.
+func (b *bulkJob) apply(ctx context.Context, q *request, op *operation, data []byte) error {
+	e, match := b.engine, versionMatch(op.version)
+	var r *Resource
+	var err error
+	switch op.method {
+	case http.MethodPost:
+		if r, err = e.create(ctx, q, op.typ, data); err == nil {
+			op.id = r.id
+		}
+	case http.MethodPut:
+		r, err = e.replace(ctx, q, op.typ, op.id, data, match)
+	case http.MethodPatch:
+		r, _, err = e.modify(ctx, q, op.typ, op.id, data, match, false)
+	case http.MethodDelete:
+		err = e.remove(ctx, q, op.typ, op.id, match)
+	}
+	if err != nil {
+		return err
+	}
+	op.status = q.Status
+	if r != nil {
+		op.tag = r.version.ETag()
+	}
+	return nil
+}
+
+// dataOf returns the data of an operation with ids in the place of bulkIds.
+// Where some are not known yet, op.left has what is missing from it.
+func (b *bulkJob) dataOf(op *operation) ([]byte, error) {
+	if len(op.references) == 0 {
+		if op.typ.IsGroup() { // members are views of it, which must not keep the whole request
+			return bytes.Clone(op.data), nil
+		}
+		return op.data, nil
+	}
+	var lost error
+	id := func(bulkID string) (string, bool) {
+		id, ok := b.known(bulkID)
+		if !ok && lost == nil && b.operations[b.creators[bulkID]].state == done {
+			lost = refuseReference(bulkID)
+		}
+		return id, ok
+	}
+	var data []byte
+	var err error
+	if op.waiting > 0 {
+		data, op.left, err = b.rewrite.reduce(op, id)
+	} else {
+		data, err = b.rewrite.resolve(op, func(bulkID string) string {
+			s, _ := id(bulkID)
+			return s
+		})
+	}
+	return data, cmp.Or(lost, err)
+}
+
+// complete adds to a resource the values that it was created without.
+func (b *bulkJob) complete(ctx context.Context, op *operation) error {
+	err := b.asRequest(ctx, http.MethodPatch, op.logPath(), func(ctx context.Context, q *request) error {
+		var lost error
+		body, err := b.rewrite.completion(op.left, func(bulkID string) string {
+			id, ok := b.known(bulkID)
+			if !ok && lost == nil {
+				lost = refuseReference(bulkID)
+			}
+			return id
+		})
+		if err = cmp.Or(lost, err); err != nil {
+			return err
+		}
+		r, _, err := b.engine.modify(ctx, q, op.typ, op.id, body, "", false)
+		if err == nil {
+			op.tag = r.version.ETag()
+		}
+		return err
+	})
+	if err != nil {
+		return incomplete(op, asError(err).Detail, err)
+	}
+	return nil
+}
+
+// incomplete is what a POST is answered whose resource was created, but not as
+// the client meant it.
+func incomplete(op *operation, why string, err error) *Error {
+	var names []string
+	for _, o := range op.left {
+		names = append(names, o.attribute.Path())
+	}
+	if why == "" {
+		why = "the service failed, and has logged why"
+	}
+	return &Error{
+		Status: http.StatusConflict, Err: err,
+		Detail: "the resource was created without values of " + strings.Join(names, ", ") + ", because what they refer to did not exist yet, and they could not be added: " +
+			why + "; add them with a PATCH of the resource, RFC 7644 section 3.7.1",
+	}
+}
+
+// known returns the id of what the operation with that bulkId has created.
+func (b *bulkJob) known(bulkID string) (string, bool) {
+	i, ok := b.creators[bulkID]
+	if !ok || b.operations[i].id == "" {
+		return bulkIDPrefix + bulkID, false
+	}
+	return b.operations[i].id, true
+}
+
+func refuseReference(bulkID string) *Error {
+	return refuse(http.StatusConflict, "", "it refers to the bulkId ", attr.Quote(bulkID),
+		", whose operation failed; correct that one and send both again, RFC 7644 section 3.7.2")
+}
+
+// asRequest does something as a request of its own, with a line in the log. A
+// panic below fails this request alone: what the others have committed must be
+// answered.
+func (b *bulkJob) asRequest(ctx context.Context, method, path string, fn func(ctx context.Context, q *request) error) error {
+	q := &request{
+		LogEntry: LogEntry{
+			ID: newRequestID(), Bulk: b.q.ID, Time: b.engine.cfg.Now(), Directory: b.q.Directory, Actor: b.q.Actor, UserAgent: b.q.UserAgent,
+			Method: method, Path: path,
+		},
+		dir: b.q.dir, lenience: b.q.lenience,
+	}
+	err := survive(ctx, func(ctx context.Context) error { return fn(ctx, q) })
+	if err != nil {
+		err = b.note(q, err)
+	}
+	b.conclude(q)
+	return err
+}
+
+func (op *operation) logPath() string {
+	switch {
+	case op.typ == nil:
+		return strings.Clone(loggable(op.path))
+	case op.method == http.MethodPost && op.id == "":
+		return op.typ.Endpoint
+	}
+	return loggable(op.typ.Endpoint + "/" + op.id)
+}
+
+// parse reads the request. The error is about all of it; what is wrong with one
+// operation is the error of that operation.
+func (b *bulkJob) parse(body []byte) error {
+	r := &b.reader
+	r.Reset(body, b.engine.cfg.Limits.Depth)
+	if k := r.Kind(); k != '{' {
+		if k == 0 {
+			if err := r.Skip(); err != nil {
+				return unacceptable(err)
+			}
+		}
+		return refuse(http.StatusBadRequest, InvalidSyntax, "the body must be one JSON object with schemas and Operations, RFC 7644 section 3.7")
+	}
+	if err := r.Begin(); err != nil {
+		return unacceptable(err)
+	}
+	var named, listed, counted bool
+	for r.More() {
+		name, err := r.String()
+		if err != nil {
+			return unacceptable(err)
+		}
+		twice := false
+		switch {
+		case name == "Operations" || strings.EqualFold(name, "Operations") && b.allow(attr.OperationsName):
+			if twice, listed = listed, true; !twice {
+				err = b.list()
+			}
+		case strings.EqualFold(name, "failOnErrors"):
+			if twice, counted = counted, true; !twice {
+				err = b.errorLimit()
+			}
+		case strings.EqualFold(name, "schemas"):
+			var found bool
+			found, err = b.namesBulk()
+			named = named || found
+		default:
+			err = r.Skip()
+		}
+		if twice {
+			return refuse(http.StatusBadRequest, InvalidSyntax, attr.Quote(name), " is there twice")
+		}
+		if err != nil {
+			return unacceptable(err)
+		}
+	}
+	if err := r.End(); err != nil {
+		return unacceptable(err)
+	}
+	if err := r.Close(); err != nil {
+		return unacceptable(err)
+	}
+	if !listed {
+		return refuse(http.StatusBadRequest, InvalidSyntax, "the body has no Operations, RFC 7644 section 3.7; send an array of them under that name")
+	}
+	if !named && !b.allow(attr.OddSchemas) {
+		return refuse(http.StatusBadRequest, InvalidSyntax, "schemas must name ", bulkRequestSchema, ", RFC 7644 section 3.7")
+	}
+	return nil
+}
+
+// unacceptable returns the answer to JSON that is none; other errors are
+// answers already.
+func unacceptable(err error) error {
+	var syntax *wire.SyntaxError
+	if errors.As(err, &syntax) {
+		return refuse(http.StatusBadRequest, InvalidSyntax, "the request body is not acceptable: ", syntax.Detail)
+	}
+	return err
+}
+
+// allow reports whether the dialect has the tolerance, and notes its use.
+func (b *bulkJob) allow(what attr.Lenience) bool {
+	if !b.q.lenience.Has(what) {
+		return false
+	}
+	b.q.Fired |= what
+	return true
+}
+
+// namesBulk reads schemas and looks for the URN of a bulk request.
+func (b *bulkJob) namesBulk() (found bool, err error) {
+	r := &b.reader
+	if r.Kind() != '[' {
+		return false, r.Skip()
+	}
+	if err := r.Begin(); err != nil {
+		return false, err
+	}
+	for r.More() {
+		if r.Kind() != '"' {
+			if err := r.Skip(); err != nil {
+				return false, err
+			}
+			continue
+		}
+		urn, err := r.String()
+		if err != nil {
+			return false, err
+		}
+		found = found || strings.EqualFold(urn, bulkRequestSchema)
+	}
+	return found, r.End()
+}
+
+// errorLimit reads failOnErrors. 0 is refused, because "no errors" and "no
+// limit" are opposites.
+func (b *bulkJob) errorLimit() error {
+	r := &b.reader
+	var s string
+	var err error
+	switch kind := r.Kind(); {
+	case kind == 'n':
+		return r.Skip()
+	case kind == '0':
+		s, err = r.Scalar()
+	case kind == '"' && b.allow(attr.Stringified):
+		s, err = r.String()
+	default:
+		err = r.Skip()
+	}
+	if err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil && !errors.Is(err, strconv.ErrRange) || n < 1 {
+		return refuse(http.StatusBadRequest, InvalidValue, "failOnErrors must be a whole number of 1 or more, or be left out to go on after any error, RFC 7644 section 3.7")
+	}
+	b.failOnErrors = n // the greatest int where the number is greater
+	return nil
+}
+
+// list reads the operations.
+func (b *bulkJob) list() error {
+	r := &b.reader
+	if r.Kind() != '[' {
+		if err := r.Skip(); err != nil {
+			return err
+		}
+		return refuse(http.StatusBadRequest, InvalidSyntax, "Operations must be an array, RFC 7644 section 3.7")
+	}
+	if err := r.Begin(); err != nil {
+		return err
+	}
+	most := b.engine.cfg.Limits.BulkOperations
+	for r.More() {
+		if len(b.operations) == most {
+			return refuse(http.StatusRequestEntityTooLarge, "",
+				fmt.Sprintf("the bulk request has more operations than maxOperations (%d); send them in several requests, RFC 7644 section 3.7.4", most))
+		}
+		b.operations = append(b.operations, operation{})
+		op := &b.operations[len(b.operations)-1]
+		if err := b.operation(op); err != nil {
+			return err
+		}
+		if wrong := b.check(op); op.err == nil {
+			op.err = wrong
+		}
+	}
+	return r.End()
+}
+
+// operation reads one operation.
+func (b *bulkJob) operation(op *operation) error {
+	r := &b.reader
+	if r.Kind() != '{' {
+		op.err = refuse(http.StatusBadRequest, InvalidSyntax, "an operation is an object with method, path and data, RFC 7644 section 3.7")
+		return r.Skip()
+	}
+	if err := r.Begin(); err != nil {
+		return err
+	}
+	texts := []struct {
+		name  string
+		value *string
+	}{{"method", &op.method}, {"bulkId", &op.bulkID}, {"version", &op.version}, {"path", &op.path}}
+	var seen []string
+	for r.More() {
+		name, err := r.String()
+		if err != nil {
+			return err
+		}
+		known := "data"
+		var into *string
+		for _, t := range texts {
+			if strings.EqualFold(name, t.name) {
+				known, into = t.name, t.value
+			}
+		}
+		if into == nil && !strings.EqualFold(name, known) {
+			if err := r.Skip(); err != nil {
+				return err
+			}
+			continue
+		}
+		kind := r.Kind()
+		switch {
+		case slices.Contains(seen, known):
+			op.err = refuse(http.StatusBadRequest, InvalidSyntax, known, " is there twice")
+			err = r.Skip()
+		case kind == 'n':
+			err = r.Skip()
+		case into == nil:
+			op.data, err = r.Raw()
+		case kind == '"':
+			*into, err = r.String()
+		default:
+			op.err = refuse(http.StatusBadRequest, InvalidSyntax, known, " must be a string, RFC 7644 section 3.7")
+			err = r.Skip()
+		}
+		if err != nil {
+			return err
+		}
+		seen = append(seen, known)
+	}
+	return r.End()
+}
+
+// check finds out what an operation is about, or what is wrong with it.
+func (b *bulkJob) check(op *operation) *Error {
+	bad := func(t ErrorType, detail ...string) *Error { return refuse(http.StatusBadRequest, t, detail...) }
+	if op.method == "" {
+		return bad(InvalidSyntax, "method is missing; it must be POST, PUT, PATCH or DELETE, RFC 7644 section 3.7")
+	}
+	// Case means nothing: a string is case-exact only where it is defined so,
+	// RFC 7643 section 2.2.
+	switch method := strings.ToUpper(op.method); method {
+	case http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
+		op.method = method
+	default:
+		op.method = strings.Clone(loggable(op.method))
+		return bad(InvalidValue, "method must be POST, PUT, PATCH or DELETE, not ", attr.Quote(op.method))
+	}
+	if op.path == "" {
+		return bad(InvalidPath, "path is missing; it is relative to the base URL, such as /Users or /Users/{id}, RFC 7644 section 3.7")
+	}
+	t, id := b.target(op.path)
+	create := op.method == http.MethodPost
+	switch {
+	case t == nil:
+		return bad(InvalidPath, "the path ", attr.Quote(op.path), " is not the one of a resource or a resource type; it is relative to the base URL, such as /Users or /Users/{id}")
+	case create && id != "":
+		return bad(InvalidPath, "POST needs the path of a resource type, such as ", t.Endpoint, ", RFC 7644 section 3.7")
+	case !create && id == "":
+		return bad(InvalidPath, op.method, " needs the path of a resource, such as ", t.Endpoint, "/{id}, RFC 7644 section 3.7")
+	}
+	op.typ, op.id = t, id
+	if create && op.bulkID == "" {
+		// Nobody is known to leave it out, and without it a client could not
+		// tell what failed: that has no location.
+		return bad(InvalidValue, "POST needs a bulkId, which names the operation in the answer and in references, RFC 7644 section 3.7")
+	}
+	if op.method == http.MethodDelete {
+		op.data = nil
+		return nil
+	}
+	if op.data == nil {
+		return bad(InvalidValue, op.method, " needs data: what would be the body of a single request, RFC 7644 section 3.7")
+	}
+	limit := b.engine.cfg.Limits.Body
+	if t.IsGroup() {
+		limit = b.engine.cfg.Limits.GroupBody
+	}
+	if int64(len(op.data)) > limit {
+		return refuse(http.StatusRequestEntityTooLarge, "", fmt.Sprintf("data is larger than %d bytes; send less in one operation", limit))
+	}
+	return nil
+}
+
+// target reads the path of an operation, relative to the service provider's
+// root as RFC 7644 has it. As in a request, double slashes and those at the end
+// mean nothing. The location of a resource, as it stands in an answer, and its
+// path are understood as well: clients keep these, and they name nothing else.
+func (b *bulkJob) target(path string) (*ResourceType, string) {
+	if t, id := b.relative(path); t != nil {
+		return t, id
+	}
+	base := b.base()
+	_, mount, _ := strings.Cut(base[strings.Index(base, "//")+len("//"):], "/")
+	for _, before := range []string{base, "/" + mount} {
+		if rest, ok := strings.CutPrefix(path, before); ok && strings.HasPrefix(rest, "/") {
+			return b.relative(rest)
+		}
+	}
+	return nil, ""
+}
+
+func (b *bulkJob) relative(path string) (*ResourceType, string) {
+	if strings.ContainsAny(path, "?#") {
+		return nil, ""
+	}
+	endpoint, rest, _ := strings.Cut(strings.Trim(path, "/"), "/")
+	id, err := url.PathUnescape(strings.TrimLeft(rest, "/"))
+	t := b.engine.cfg.Types.endpoint(endpoint)
+	if t == nil || err != nil || !isText(id) || strings.Contains(strings.TrimLeft(rest, "/"), "/") {
+		return nil, ""
+	}
+	return t, id
+}
+
+// relate finds out which operation waits for which.
+func (b *bulkJob) relate() {
+	b.creators = make(map[string]int)
+	for i := range b.operations {
+		op := &b.operations[i]
+		if op.method != http.MethodPost || op.bulkID == "" {
+			continue // a bulkId names what is created; others are only repeated in the answer
+		}
+		first, there := b.creators[op.bulkID]
+		if !there {
+			b.creators[op.bulkID] = i
+			continue
+		}
+		// Which of them a reference means cannot be known, so it is none.
+		for _, twin := range []*operation{&b.operations[first], op} {
+			if twin.err == nil {
+				twin.err = refuse(http.StatusBadRequest, InvalidValue, "the bulkId ", attr.Quote(op.bulkID), " is there twice; it must be unique in the request, RFC 7644 section 3.7")
+			}
+		}
+	}
+	last := make(map[Ref]int) // the operation on each resource that came last
+	for i := range b.operations {
+		op := &b.operations[i]
+		if op.err != nil {
+			continue
+		}
+		if op.method != http.MethodPost {
+			if bulkID, ok := strings.CutPrefix(op.id, bulkIDPrefix); ok {
+				creator, ok := b.creators[bulkID]
+				if !ok {
+					op.err = undefinedReference(bulkID)
+					continue
+				}
+				b.follow(i, creator)
+			}
+			ref := b.q.ref(op.typ, op.id)
+			if before, ok := last[ref]; ok {
+				b.follow(i, before)
+			}
+			last[ref] = i
+		}
+		if err := b.depend(i, op); err != nil {
+			op.err = asError(unacceptable(err))
+		}
+	}
+}
+
+// follow makes an operation wait until another one is done.
+func (b *bulkJob) follow(i, before int) {
+	b.operations[i].waiting++
+	b.operations[before].followers = append(b.operations[before].followers, i)
+}
+
+// depend makes an operation wait for the resources that its data refers to.
+func (b *bulkJob) depend(i int, op *operation) error {
+	var undefined error
+	needed := map[int]bool{}
+	err := b.rewrite.references(op, func(r reference) bool {
+		to, ok := b.creators[r.bulkID]
+		if !ok {
+			undefined = undefinedReference(r.bulkID)
+			return false
+		}
+		if _, there := needed[to]; !there {
+			op.references = append(op.references, to)
+		}
+		needed[to] = r.needed
+		return true
+	})
+	if err = cmp.Or(err, undefined); err != nil {
+		return err
+	}
+	for _, to := range op.references {
+		op.waiting++
+		if needed[to] {
+			op.needed++
+		}
+		b.operations[to].dependents = append(b.operations[to].dependents, dependent{i, needed[to]})
+	}
+	return nil
+}
+
+func undefinedReference(bulkID string) *Error {
+	return refuse(http.StatusConflict, "", "it refers to the bulkId ", attr.Quote(bulkID),
+		", which no POST of the request has; send the operation that creates the resource in the same request, RFC 7644 section 3.7.2")
+}
+
+// answerBulk sends what became of the operations. Those that were not done are
+// not in it.
+func (b *bulkJob) answerBulk(ctx context.Context) {
+	processed := 0
+	base := b.base()
+	out := append(b.out[:0], `{"schemas":["`+bulkResponseSchema+`"],"Operations":[`...)
+	for i := range b.operations {
+		op := &b.operations[i]
+		if op.state == pending {
+			continue
+		}
+		if op.state == existing {
+			op.err = incomplete(op, "processing stopped before", nil)
+			op.status = op.err.Status
+		}
+		if processed > 0 {
+			out = append(out, ',')
+		}
+		processed++
+		out = op.append(out, base)
+	}
+	if processed < len(b.operations) {
+		why := fmt.Sprintf("it stopped after %d errors, as failOnErrors asks", b.errors)
+		if ctx.Err() != nil {
+			why = "the client did not wait"
+		}
+		b.q.Detail = fmt.Sprintf("%d of %d operations were done: %s", processed, len(b.operations), why)
+	}
+	b.out = append(out, "]}"...)
+	b.send(http.StatusOK)
+}
+
+// append appends the result of an operation, RFC 7644 section 3.7.3.
+func (op *operation) append(b []byte, base string) []byte {
+	b = append(b, '{')
+	if op.typ != nil && op.id != "" {
+		b = append(b, `"location":"`...)
+		b = append(appendLocation(b, base, op.typ, op.id), `",`...)
+	}
+	if op.method != "" {
+		b = append(b, `"method":`...)
+		b, _ = wire.AppendString(b, op.method)
+		b = append(b, ',')
+	}
+	if op.bulkID != "" {
+		b = append(b, `"bulkId":`...)
+		b, _ = wire.AppendString(b, op.bulkID)
+		b = append(b, ',')
+	}
+	if op.tag != "" {
+		b = append(b, `"version":`...)
+		b, _ = wire.AppendString(b, op.tag)
+		b = append(b, ',')
+	}
+	b = append(b, `"status":"`...)
+	b = strconv.AppendInt(b, int64(op.status), 10)
+	b = append(b, '"')
+	if op.err != nil {
+		b = append(b, `,"response":`...)
+		b = appendError(b, op.err)
+	}
+	return append(b, '}')
+}
