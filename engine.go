@@ -343,7 +343,7 @@ func (e *Engine) replace(ctx context.Context, q *request, t *ResourceType, id st
 				doc.Root().Put(doc.Copy(was))
 			}
 		}
-		if err := keepUnwritable(doc, doc.Root(), before.Doc()); err != nil {
+		if err := patch.Keep(doc, before.Doc()); err != nil {
 			return err
 		}
 		change := MemberChange{}
@@ -461,28 +461,4 @@ func (e *Engine) remove(ctx context.Context, q *request, t *ResourceType, id str
 		w.event(&Event{Type: ResourceDeleted, Data: before})
 		return nil
 	})
-}
-
-// keepUnwritable carries over to a PUT what a client cannot write, read-only
-// attributes and immutable ones that it leaves out; another value for an
-// immutable attribute is refused (RFC 7644 section 3.5.1).
-func keepUnwritable(doc *attr.Doc, after *attr.Node, before attr.Value) error {
-	for v := before.First(); v.Exists(); v = v.Next() {
-		a := v.Attr()
-		n := after.Child(a)
-		switch {
-		case a == doc.Type().Schemas || a == doc.Type().ID:
-		case a.Mutability == attr.ReadOnly, a.Mutability == attr.Immutable && n == nil:
-			after.Put(doc.Copy(v))
-		case a.Mutability == attr.Immutable:
-			if !attr.Same(v, n.Value()) {
-				return refuse(http.StatusBadRequest, Mutability, a.Path(), " is immutable and has a value already; send the same value, RFC 7644 section 3.5.1")
-			}
-		case a.Kind == attr.Complex && !a.MultiValued && n != nil:
-			if err := keepUnwritable(doc, n, v); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

@@ -30,7 +30,7 @@ var (
 )
 
 // tokenOf returns the bearer token of a directory of a world.
-func tokenOf(d *scim.Directory) string { return "token-" + d.Tenant + "-" + d.ID }
+func tokenOf(d *scim.Directory) string { return "token-0123456789-" + d.Tenant + "-" + d.ID }
 
 // A world is a store with three directories behind one handler, and the
 // application that is told.
