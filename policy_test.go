@@ -96,7 +96,7 @@ func TestBaseURLIsEscaped(t *testing.T) {
 	h, err := scim.NewHandler(newNaiveStore(), scim.NoRoles{}, auth, &scim.Config{BaseURL: `https://api.example/a"b/`})
 	require.NoError(t, err)
 	r := httptest.NewRequest(http.MethodGet, "/ServiceProviderConfig", nil)
-	r.Header.Set("Authorization", "Bearer " + testToken)
+	r.Header.Set("Authorization", "Bearer "+testToken)
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	require.True(t, json.Valid(w.Body.Bytes()), w.Body.String())
