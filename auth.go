@@ -49,16 +49,22 @@ var ErrUnauthenticated = errors.New("scim: not authenticated")
 
 // A Token is a static bearer token of a directory.
 type Token struct {
-	Secret    string // the token itself; or
+	Secret    string // the token itself, 22 characters or more; or
 	SHA256    string // its SHA-256 in hexadecimal, so that no secret is in the configuration
 	Label     string // what log and events call it; "token" if empty
 	Directory *Directory
 }
 
+// A secret of 128 random bits has as many characters in base64.
+const shortestSecret = 22
+
 // StaticTokens returns an [Authenticator] for tokens that are known when the
 // program starts. Only their hashes are kept. The header is "Authorization:
 // Bearer TOKEN" with the scheme in any case; dialects with [attr.BareToken]
 // accept the token alone, as some Okta applications send it.
+//
+// A secret that could be guessed is refused: a token is the whole credential of
+// a directory. "openssl rand -hex 32" makes a good one.
 func StaticTokens(tokens ...Token) (Authenticator, error) {
 	s := make(staticTokens, len(tokens))
 	for i, t := range tokens {
@@ -68,6 +74,8 @@ func StaticTokens(tokens ...Token) (Authenticator, error) {
 			return nil, fmt.Errorf("scim: token %d (%s): give either Secret or SHA256", i, t.Label)
 		case t.Directory == nil:
 			return nil, fmt.Errorf("scim: token %d (%s): a directory is required", i, t.Label)
+		case t.Secret != "" && len(t.Secret) < shortestSecret:
+			return nil, fmt.Errorf("scim: token %d (%s): Secret has fewer than %d characters and could be guessed; make one with: openssl rand -hex 32", i, t.Label, shortestSecret)
 		case t.Secret != "":
 			digest = sha256.Sum256([]byte(t.Secret))
 		default:

@@ -474,8 +474,9 @@ func TestBadIDs(t *testing.T) {
 func TestBadMethods(t *testing.T) {
 	onTargets(t, nil, func(t *testing.T, g *target) {
 		for path, allow := range map[string][]string{
-			"/Users": {"GET", "POST"}, "/Groups": {"GET", "POST"}, "/Users/" + g.user: {"GET", "PUT", "PATCH", "DELETE"}, "/Groups/" + g.group: {"GET", "PUT", "PATCH", "DELETE"},
-			"/Schemas": {"GET"}, "/ResourceTypes": {"GET"}, "/ServiceProviderConfig": {"GET"}, "/Schemas/urn:ietf:params:scim:schemas:core:2.0:User": {"GET"},
+			"/Users": {"GET", "HEAD", "POST"}, "/Groups": {"GET", "HEAD", "POST"},
+			"/Users/" + g.user: {"GET", "HEAD", "PUT", "PATCH", "DELETE"}, "/Groups/" + g.group: {"GET", "HEAD", "PUT", "PATCH", "DELETE"},
+			"/Schemas": {"GET", "HEAD"}, "/ResourceTypes": {"GET", "HEAD"}, "/ServiceProviderConfig": {"GET", "HEAD"}, "/Schemas/urn:ietf:params:scim:schemas:core:2.0:User": {"GET", "HEAD"},
 		} {
 			for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "get", "post", "BREW", "", "PROPFIND", strings.Repeat("X", 100_000)} {
 				if slices.Contains(allow, method) {

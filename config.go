@@ -74,9 +74,10 @@ type Config struct {
 // Limits bounds what a request may ask for (rule E3). Zero fields are the
 // defaults.
 type Limits struct {
-	Body         int64 // bytes of a body, 2 MiB; more is 413
+	Body         int64 // bytes of a body, 2 MiB; more is 413. A PATCH makes no resource larger either
 	GroupBody    int64 // bytes of a body about a group, 32 MiB
 	Operations   int   // operations of a PATCH, 1,000
+	Values       int   // values of a multi-valued attribute, 10,000; not of members
 	Page         int   // resources on a page, 1,000; count beyond is lowered
 	DefaultPage  int   // resources on a page where count is not given, 100
 	FilterLength int   // bytes of a filter, 8 KiB
@@ -89,6 +90,21 @@ type Limits struct {
 	// own. What one operation sends is bounded by Body or GroupBody besides.
 	BulkOperations int
 	BulkBody       int64
+
+	// Rate is how many requests a second each caller may make of this Handler
+	// in the long run, and Burst how many at once after a pause, by default as
+	// many as in ten seconds. More are answered with 429 and Retry-After. A
+	// caller is a [Caller]'s directory and Actor.
+	//
+	// By default there is no limit: what is right depends on the host, on the
+	// number of its replicas, each of which counts for itself, and on what its
+	// proxy does already; and not every provider comes back after a 429. A
+	// provider sends what has gathered as fast as it is answered: Entra wants to
+	// be allowed 25 a second in a directory.
+	//
+	// Of the requests that one caller was refused one a minute is in the request
+	// log; OnRequest is told of all.
+	Rate, Burst int
 }
 
 func (c *Config) resolve() (Config, error) {
@@ -127,13 +143,18 @@ func (c *Config) resolve() (Config, error) {
 		r.BaseURL = strings.TrimRight(u.String(), "/") // escaped, so that it may stand in JSON
 	}
 	l := &r.Limits
-	if l.Body < 0 || l.GroupBody < 0 || l.Operations < 0 || l.Page < 0 || l.DefaultPage < 0 || l.FilterLength < 0 || l.Depth < 0 ||
-		l.BulkOperations < 0 || l.BulkBody < 0 {
+	if min(l.Body, l.GroupBody, l.BulkBody) < 0 || min(l.Operations, l.Values, l.Page, l.DefaultPage, l.FilterLength, l.Depth, l.Rate, l.Burst, l.BulkOperations) < 0 {
 		return r, errors.New("scim: a field of Config.Limits is negative")
 	}
+	const mostRate = 1_000_000
+	if max(l.Rate, l.Burst) > mostRate || l.Rate == 0 && l.Burst > 0 {
+		return r, fmt.Errorf("scim: Config.Limits: Rate and Burst are at most %d, and a Burst needs a Rate", mostRate)
+	}
+	setDefault(&l.Burst, min(10*l.Rate, mostRate))
 	setDefault(&l.Body, 2<<20)
 	setDefault(&l.GroupBody, 32<<20)
 	setDefault(&l.Operations, 1000)
+	setDefault(&l.Values, 10_000)
 	setDefault(&l.Page, 1000)
 	setDefault(&l.DefaultPage, 100)
 	setDefault(&l.FilterLength, 8<<10)

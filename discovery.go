@@ -198,8 +198,8 @@ func (d *document) append(b []byte, base string) []byte {
 // discover serves the discovery endpoints. A filter on them is refused with
 // 403, as RFC 7644 section 4 asks; the other parameters are ignored.
 func (x *exchange) discover() error {
-	if x.r.Method != http.MethodGet {
-		return x.methodNotAllowed("GET")
+	if x.r.Method != http.MethodGet && x.r.Method != http.MethodHead {
+		return x.methodNotAllowed("GET, HEAD")
 	}
 	p, err := parseParameters(x.r.URL.RawQuery)
 	if err != nil {

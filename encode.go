@@ -151,7 +151,16 @@ type view struct {
 
 	// flush sends what there is of an answer and returns room for more; nil
 	// where the answer is collected.
-	flush func([]byte) []byte
+	flush func([]byte) ([]byte, error)
+}
+
+// relieve sends what there is of an answer, once it is much.
+func (v view) relieve(b []byte) ([]byte, error) {
+	const much = 32 << 10
+	if v.flush == nil || len(b) <= much {
+		return b, nil
+	}
+	return v.flush(b)
 }
 
 func (v view) includes(a *attr.Attribute) bool { return a != nil && v.projection.Includes(a) }
@@ -209,9 +218,8 @@ func (e *Engine) appendMembers(ctx context.Context, b []byte, r *Resource, v vie
 		}
 		b = v.appendReference(b, r.typ.members, e.cfg.Types.Type(m.Type), m)
 		some = true
-		const enough = 32 << 10
-		if v.flush != nil && len(b) > enough {
-			b = v.flush(b)
+		if b, err = v.relieve(b); err != nil {
+			return nil, err
 		}
 	}
 	if !some {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/google/uuid"
 
@@ -73,8 +72,9 @@ type request struct {
 	LogEntry
 	dir      *Directory
 	lenience attr.Lenience
-	isWrite  bool // logged with the transaction, if it committed
-	self     bool // about the user whose credential it is, /Me
+	self     bool         // about the user whose credential it is, /Me
+	recorded bool         // the request log has its line, or is to have none
+	unless   versionMatch // If-None-Match
 
 	groups       []GroupRef // as the write read them last, of
 	groupsOfUser string
@@ -130,13 +130,13 @@ const attempts = 8
 // rollback could not undo. retry allows fn to run again where the store has no
 // transactions and somebody else's write came between.
 func (e *Engine) write(ctx context.Context, q *request, retry bool, fn func(ctx context.Context, w *work) error) error {
-	q.isWrite = true
 	if e.ledger == nil {
 		for i := 1; ; i++ {
 			w := q.begin(e, plainTx{e})
 			err := fn(ctx, w)
 			switch {
 			case err == nil:
+				q.recorded = true
 				e.afterCommit(ctx, q, w)
 				return nil
 			case !retry || !errors.Is(err, ErrVersion):
@@ -157,6 +157,7 @@ func (e *Engine) write(ctx context.Context, q *request, retry bool, fn func(ctx 
 	if err != nil {
 		return err
 	}
+	q.recorded = true
 	e.afterCommit(ctx, q, &q.work)
 	return nil
 }
@@ -285,8 +286,11 @@ func (e *Engine) get(ctx context.Context, q *request, t *ResourceType, id string
 // decode reads a resource from a request's body: the members of a group apart.
 func (e *Engine) decode(q *request, t *ResourceType, body []byte) (*attr.Doc, []Member, error) {
 	doc := attr.NewDoc(t.Type)
-	err := doc.Decode(body, q.lenience, attr.Limits{Depth: e.cfg.Limits.Depth})
+	limits := e.cfg.Limits.values()
+	limits.Uncounted = t.members
+	err := doc.Decode(body, q.lenience, limits)
 	q.Fired |= doc.Fired()
+	q.Ignored = doc.Ignored()
 	if err != nil {
 		doc.Release()
 		return nil, nil, err
@@ -345,7 +349,7 @@ func (e *Engine) replace(ctx context.Context, q *request, t *ResourceType, id st
 	doc.Root().Put(doc.Text(t.ID, id))
 	sentActive := t.active != nil && doc.Root().Child(t.active) != nil
 	q.Status = http.StatusOK
-	err = e.write(ctx, q, !match.given(), func(ctx context.Context, w *work) error {
+	err = e.write(ctx, q, !match.given() && !q.unless.given(), func(ctx context.Context, w *work) error {
 		before, err := w.toChange(ctx, q.ref(t, id), match)
 		if err != nil {
 			return err
@@ -356,7 +360,7 @@ func (e *Engine) replace(ctx context.Context, q *request, t *ResourceType, id st
 				doc.Root().Put(doc.Copy(was))
 			}
 		}
-		if err := keepUnwritable(doc, doc.Root(), before.Doc()); err != nil {
+		if err := patch.Keep(doc, before.Doc()); err != nil {
 			return err
 		}
 		change := MemberChange{}
@@ -375,7 +379,7 @@ func (e *Engine) replace(ctx context.Context, q *request, t *ResourceType, id st
 func (e *Engine) modify(ctx context.Context, q *request, t *ResourceType, id string, body []byte, match versionMatch, answer bool) (after *Resource, onlyMembers bool, err error) {
 	p, err := patch.Parse(body, t.Type, patch.Options{
 		Lenience: q.lenience, Operations: e.cfg.Limits.Operations,
-		Limits: attr.Limits{Depth: e.cfg.Limits.Depth}, FilterLength: e.cfg.Limits.FilterLength, Members: t.members,
+		Limits: e.cfg.Limits.values(), FilterLength: e.cfg.Limits.FilterLength, Members: t.members,
 	})
 	q.Ignored = p.Ignored()
 	q.Fired |= p.Fired()
@@ -387,18 +391,23 @@ func (e *Engine) modify(ctx context.Context, q *request, t *ResourceType, id str
 	if onlyMembers && !answer {
 		q.Status = http.StatusNoContent
 	}
-	err = e.write(ctx, q, !match.given(), func(ctx context.Context, w *work) error {
+	err = e.write(ctx, q, !match.given() && !q.unless.given(), func(ctx context.Context, w *work) error {
 		before, err := w.toChange(ctx, q.ref(t, id), match)
 		if err != nil {
 			return err
 		}
 		next := before
 		if !onlyMembers {
-			if next, err = applyPatch(p, before); err != nil {
+			next, err = applyPatch(p, before)
+			w.Fired |= p.Fired()
+			w.Ignored = p.Ignored()
+			if err == nil {
+				err = e.checkSize(before, next)
+			}
+			if err != nil {
 				return err
 			}
 		}
-		w.Fired |= p.Fired()
 		change, err := w.memberChange(ctx, before, p)
 		if err != nil {
 			return err
@@ -427,7 +436,10 @@ func (w *work) toChange(ctx context.Context, ref Ref, match versionMatch) (*Reso
 	if err != nil {
 		return nil, err
 	}
-	return r, match.check(r)
+	if err := match.check(r); err != nil {
+		return nil, err
+	}
+	return r, w.unless.checkNone(r)
 }
 
 // update stores next in place of before, if it says something else.
@@ -451,7 +463,7 @@ func (w *work) update(ctx context.Context, before, next *Resource, change Member
 // remove deletes a resource, RFC 7644 section 3.6.
 func (e *Engine) remove(ctx context.Context, q *request, t *ResourceType, id string, match versionMatch) error {
 	q.Status = http.StatusNoContent
-	return e.write(ctx, q, !match.given(), func(ctx context.Context, w *work) error {
+	return e.write(ctx, q, !match.given() && !q.unless.given(), func(ctx context.Context, w *work) error {
 		before, err := w.toChange(ctx, q.ref(t, id), match)
 		if err != nil {
 			return err
@@ -468,49 +480,4 @@ func (e *Engine) remove(ctx context.Context, q *request, t *ResourceType, id str
 		w.event(&Event{Type: ResourceDeleted, Data: before})
 		return nil
 	})
-}
-
-// keepUnwritable carries over to a PUT what a client cannot write, read-only
-// attributes and immutable ones that it leaves out; another value for an
-// immutable attribute is refused (RFC 7644 section 3.5.1).
-func keepUnwritable(doc *attr.Doc, after *attr.Node, before attr.Value) error {
-	for v := before.First(); v.Exists(); v = v.Next() {
-		a := v.Attr()
-		n := after.Child(a)
-		switch {
-		case a == doc.Type().Schemas || a == doc.Type().ID:
-		case a.Mutability == attr.ReadOnly, a.Mutability == attr.Immutable && n == nil:
-			after.Put(doc.Copy(v))
-		case a.Mutability == attr.Immutable:
-			if !attr.Same(v, n.Value()) {
-				return refuse(http.StatusBadRequest, Mutability, a.Path(), " is immutable and has a value already; send the same value, RFC 7644 section 3.5.1")
-			}
-		case a.Kind == attr.Complex && !a.MultiValued && n != nil:
-			if err := keepUnwritable(doc, n, v); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// A versionMatch is the If-Match header: the versions a client will change,
-// RFC 7644 section 3.14.
-type versionMatch string
-
-func (m versionMatch) given() bool { return m != "" }
-
-// check compares versions by their opaque part: a W/ before it means nothing
-// here (rule E3a).
-func (m versionMatch) check(r *Resource) error {
-	if m == "" {
-		return nil
-	}
-	tag := strings.TrimPrefix(r.version.ETag(), "W/")
-	for part := range strings.SplitSeq(string(m), ",") {
-		if part = strings.TrimSpace(part); part == "*" || strings.TrimPrefix(part, "W/") == tag {
-			return nil
-		}
-	}
-	return ErrVersion
 }

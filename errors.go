@@ -65,11 +65,11 @@ func (e *UniquenessError) Is(target error) bool { return target == ErrUniqueness
 // An Error is an answer other than success, RFC 7644 section 3.12. Status,
 // Type and Detail are sent; Err is only logged.
 type Error struct {
-	Status     int       // an HTTP status of 400 or more
-	Type       ErrorType // may be empty
-	Detail     string    // names the attribute, the rule and the remedy; safe to send
-	RetryAfter time.Duration
-	Err        error // the cause; may be nil
+	Status     int           // an HTTP status of 400 or more
+	Type       ErrorType     // may be empty
+	Detail     string        // names the attribute, the rule and the remedy; safe to send
+	RetryAfter time.Duration // sent in whole seconds, rounded up; 0: not sent
+	Err        error         // the cause; may be nil
 
 	event *Event // recorded in a transaction of its own, after the rollback
 }
@@ -171,7 +171,7 @@ func WriteError(w http.ResponseWriter, err error) {
 	h := w.Header()
 	h.Set("Content-Type", contentType)
 	if e.RetryAfter > 0 {
-		h.Set("Retry-After", strconv.FormatInt(int64((e.RetryAfter+time.Second-1)/time.Second), 10))
+		h.Set("Retry-After", strconv.FormatInt(int64((e.RetryAfter-1)/time.Second)+1, 10)) // rounded up
 	}
 	if e.Status == http.StatusUnauthorized && h.Get("WWW-Authenticate") == "" {
 		h.Set("WWW-Authenticate", "Bearer")

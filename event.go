@@ -101,7 +101,7 @@ type LogEntry struct {
 	Detail    string        // of the error that was answered
 	Changed   []EventType   // what the request caused, each once
 	Fired     attr.Lenience // tolerances that were needed
-	Ignored   []string      // attributes of a PATCH that no schema defines
+	Ignored   []string      // attributes that were sent and that no schema defines, the first 100
 	Unknown   []string      // members that were left out (rule C10), the first 100
 	UserAgent string
 

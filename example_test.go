@@ -24,7 +24,7 @@ func Example() {
 	store := memstore.New(scim.CoreTypes(), nil)
 	mapping, err := roles.New(roles.Mapping{Rules: []roles.Rule{{GroupName: "Admins", Role: "admin"}}, Default: "viewer"})
 	must(err)
-	auth, err := scim.StaticTokens(scim.Token{Secret: "s3cret", Directory: &scim.Directory{
+	auth, err := scim.StaticTokens(scim.Token{Secret: "made-with-openssl-rand-hex-32", Directory: &scim.Directory{
 		Tenant: "acme", ID: "okta", Domains: []string{"acme.example"},
 	}})
 	must(err)
@@ -71,7 +71,7 @@ func TestReadme(t *testing.T) {
 	shown, _, _ = strings.Cut(shown, "```")
 	require.Contains(t, string(source), "func provisioning("+shown)
 
-	t.Setenv("SCIM_TOKEN", "s3cret")
+	t.Setenv("SCIM_TOKEN", "made-with-openssl-rand-hex-32")
 	h, err := provisioning(newHostApp(), nil)
 	require.NoError(t, err)
 	server := httptest.NewServer(h)
@@ -83,7 +83,7 @@ func TestReadme(t *testing.T) {
 func post(server, path, body string) {
 	r, err := http.NewRequestWithContext(context.Background(), http.MethodPost, server+"/scim/v2"+path, strings.NewReader(body))
 	must(err)
-	r.Header.Set("Authorization", "Bearer s3cret")
+	r.Header.Set("Authorization", "Bearer made-with-openssl-rand-hex-32")
 	res, err := http.DefaultClient.Do(r)
 	must(err)
 	defer res.Body.Close()
@@ -178,7 +178,7 @@ func ExampleSelect() {
 // Mount goes around http.ServeMux, which would redirect what providers send.
 func ExampleMount() {
 	auth := scim.AuthenticatorFunc(func(r *http.Request) (*scim.Caller, error) {
-		if r.Header.Get("Authorization") != "Bearer s3cret" {
+		if r.Header.Get("Authorization") != "Bearer made-with-openssl-rand-hex-32" {
 			return nil, scim.ErrUnauthenticated
 		}
 		return &scim.Caller{Directory: &scim.Directory{Tenant: "acme", ID: "okta"}, Actor: "okta"}, nil
@@ -190,7 +190,7 @@ func ExampleMount() {
 	mounted := scim.Mount("/api/{version}/scim", handler, app)
 	for _, path := range []string{"/hello", "/api/v1/scim//Users/"} {
 		r := httptest.NewRequest(http.MethodGet, path, nil)
-		r.Header.Set("Authorization", "Bearer s3cret")
+		r.Header.Set("Authorization", "Bearer made-with-openssl-rand-hex-32")
 		w := httptest.NewRecorder()
 		mounted.ServeHTTP(w, r)
 		fmt.Println(w.Code)
@@ -203,7 +203,7 @@ func ExampleMount() {
 // What happened is read in order, and again from where one stopped.
 func ExampleLedger() {
 	store := memstore.New(scim.CoreTypes(), nil)
-	auth, err := scim.StaticTokens(scim.Token{Secret: "s3cret", Directory: &scim.Directory{
+	auth, err := scim.StaticTokens(scim.Token{Secret: "made-with-openssl-rand-hex-32", Directory: &scim.Directory{
 		Tenant: "acme", ID: "okta", Domains: []string{"acme.example"},
 	}})
 	must(err)
@@ -229,7 +229,7 @@ func ExampleLedger() {
 // Somebody changed accounts by hand: tell the application again what should be.
 func ExampleEngine_Resync() {
 	directory := &scim.Directory{Tenant: "acme", ID: "okta", Domains: []string{"acme.example"}}
-	auth, err := scim.StaticTokens(scim.Token{Secret: "s3cret", Directory: directory})
+	auth, err := scim.StaticTokens(scim.Token{Secret: "made-with-openssl-rand-hex-32", Directory: directory})
 	must(err)
 	var id string
 	app := scim.ProvisionerFunc(func(_ context.Context, a *scim.Account) (string, error) {

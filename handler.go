@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -17,11 +18,18 @@ import (
 )
 
 // A Handler is a SCIM 2.0 service provider, RFC 7644. It keeps no state of its
-// own: any number of them may share a store.
+// own but what [Limits].Rate counts: any number of them may share a store.
+//
+// How long a client may take to send a request, or to read the answer, is for
+// the host's [http.Server] to say (ReadHeaderTimeout, ReadTimeout,
+// WriteTimeout). One that is slow holds its connection, a goroutine and some
+// memory, but no lock and no transaction: a body is read before, and an answer
+// sent after whatever happens in the store.
 type Handler struct {
 	engine    *Engine
 	auth      Authenticator
 	discovery *discovery
+	rate      *rateLimit // nil: none
 }
 
 // NewHandler returns the handler for a store, a mapping of groups to roles
@@ -37,7 +45,7 @@ func NewHandler(store Store, roles RoleMapper, auth Authenticator, cfg *Config) 
 	if auth == nil {
 		return nil, errors.New("scim: an Authenticator is required; StaticTokens is the simplest")
 	}
-	return &Handler{engine: engine, auth: auth, discovery: newDiscovery(engine)}, nil
+	return &Handler{engine: engine, auth: auth, discovery: newDiscovery(engine), rate: newRateLimit(&engine.cfg.Limits, engine.cfg.Now())}, nil
 }
 
 // Engine returns what the handler works with, to repair and to repeat.
@@ -83,6 +91,9 @@ func (x *exchange) release() {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := exchanges.Get().(*exchange)
 	x.Handler, x.w, x.r = h, w, r
+	if r.Method == http.MethodHead {
+		x.w = headWriter{w}
+	}
 	defer x.finish()
 	if err := x.serve(r.Context()); err != nil {
 		x.fail(err)
@@ -132,6 +143,9 @@ func (x *exchange) serve(ctx context.Context) error {
 	}
 	if caller.Directory.Disabled {
 		return refuse(http.StatusForbidden, "", "provisioning is switched off for this directory; switch it on in the application")
+	}
+	if err := x.slowDown(); err != nil {
+		return err
 	}
 	if !ok {
 		return refuse(http.StatusNotFound, "", "there is nothing at this path; the endpoints are listed at /ResourceTypes")
@@ -192,12 +206,13 @@ func authenticationError(err error) error {
 func (x *exchange) collection(ctx context.Context) error {
 	t := x.route.typ
 	switch x.r.Method {
-	case http.MethodGet:
+	case http.MethodGet, http.MethodHead:
 		p, v, err := x.view(t)
 		if err != nil {
 			return err
 		}
 		x.q.Status = http.StatusOK
+		v.flush = x.flusher(http.StatusOK)
 		if x.out, err = x.engine.list(ctx, x.out[:0], &x.q, t, &p, v); err != nil {
 			return err
 		}
@@ -215,7 +230,7 @@ func (x *exchange) collection(ctx context.Context) error {
 		x.w.Header()["Location"] = []string{string(appendLocation(x.out[:0], v.base, t, created.id))}
 		return x.answer(ctx, http.StatusCreated, created, v)
 	}
-	return x.methodNotAllowed("GET, POST")
+	return x.methodNotAllowed("GET, HEAD, POST")
 }
 
 // resource serves /Users/{id} and the like.
@@ -223,8 +238,9 @@ func (x *exchange) resource(ctx context.Context) error {
 	t, id := x.route.typ, x.route.id
 	e := x.engine
 	match := versionMatch(header(x.r, "If-Match"))
+	x.q.unless = versionMatch(header(x.r, "If-None-Match"))
 	switch x.r.Method {
-	case http.MethodGet:
+	case http.MethodGet, http.MethodHead:
 		_, v, err := x.view(t)
 		if err != nil {
 			return err
@@ -233,7 +249,10 @@ func (x *exchange) resource(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if x.unchanged(r, v) {
+		if err := match.check(r); err != nil {
+			return err
+		}
+		if x.q.unless.unchanged(r, v) {
 			x.w.Header()["Etag"] = []string{r.version.ETag()}
 			x.w.Header()["Cache-Control"] = noStore
 			x.q.Status = http.StatusNotModified
@@ -277,14 +296,7 @@ func (x *exchange) resource(ctx context.Context) error {
 		x.noContent()
 		return nil
 	}
-	return x.methodNotAllowed("GET, PUT, PATCH, DELETE")
-}
-
-// unchanged reports whether the client has this version already, RFC 7644
-// section 3.14. The groups of a user are not covered by its version (rule E3a).
-func (x *exchange) unchanged(r *Resource, v view) bool {
-	have := header(x.r, "If-None-Match")
-	return have != "" && !v.includes(r.typ.groups) && versionMatch(have).check(r) == nil
+	return x.methodNotAllowed("GET, HEAD, PUT, PATCH, DELETE")
 }
 
 // viewAndBody reads what a request sends and what its answer is to show.
@@ -344,11 +356,11 @@ func (x *exchange) answer(ctx context.Context, status int, r *Resource, v view) 
 	}
 	x.w.Header()["Etag"] = []string{r.version.ETag()}
 	if v.showsMembers(r.typ) { // there may be very many
-		v.flush = func(b []byte) []byte {
+		if x.r.Method == http.MethodHead {
 			x.begin(status)
-			_, _ = x.w.Write(b)
-			return b[:0]
+			return nil
 		}
+		v.flush = x.flusher(status)
 	}
 	var err error
 	if x.out, err = x.engine.appendResource(ctx, x.out[:0], r, groups, v); err != nil {
@@ -363,9 +375,27 @@ var (
 	noStore  = []string{"no-store"}
 )
 
+// errGone: the client does not take the rest of its answer.
+var errGone = errors.New("scim: the client is gone")
+
+// flusher returns what sends an answer piece by piece. While a slow client
+// makes it wait it holds one piece, and no lock or transaction.
+func (x *exchange) flusher(status int) func([]byte) ([]byte, error) {
+	return func(b []byte) ([]byte, error) {
+		x.begin(status)
+		if _, err := x.w.Write(b); err != nil {
+			return nil, fmt.Errorf("%w: %w", errGone, err)
+		}
+		return b[:0], nil
+	}
+}
+
 // send writes the answer that is in x.out. A client that is gone cannot be
 // told that writing failed.
 func (x *exchange) send(status int) {
+	if x.r.Method == http.MethodHead && !x.begun {
+		x.w.Header()["Content-Length"] = []string{strconv.Itoa(len(x.out))}
+	}
 	x.begin(status)
 	_, _ = x.w.Write(x.out)
 }
@@ -395,8 +425,13 @@ func (x *exchange) methodNotAllowed(allow string) error {
 
 // fail answers an error, and notes it.
 func (x *exchange) fail(err error) {
+	if errors.Is(err, errGone) {
+		x.done()
+		panic(http.ErrAbortHandler)
+	}
 	e := x.note(&x.q, err)
 	if x.begun { // a client must not take half an answer for one
+		x.done()
 		panic(http.ErrAbortHandler)
 	}
 	x.w.Header().Del("Location")
@@ -416,11 +451,11 @@ func (x *exchange) note(q *request, err error) *Error {
 		x.engine.cfg.Logger.ErrorContext(x.r.Context(), "scim: request failed", "request", q.ID.String(), "method", q.Method, "path", q.Path,
 			"tenant", q.Directory.Tenant, "directory", q.Directory.Directory, "status", e.Status, "error", err)
 	}
-	if q.dir != nil {
+	if q.dir != nil && !q.recorded {
 		q.Duration = x.engine.cfg.Now().Sub(q.Time)
 		q.Changed = nil
 		x.engine.record(x.r.Context(), q, e)
-		q.isWrite = true // it is recorded
+		q.recorded = true
 	}
 	return e
 }
@@ -436,7 +471,7 @@ func (x *exchange) conclude(q *request) {
 	}
 	e := x.engine
 	q.Duration = e.cfg.Now().Sub(q.Time)
-	if !q.isWrite {
+	if !q.recorded {
 		e.record(x.r.Context(), q, nil)
 	}
 	if e.cfg.OnRequest != nil {

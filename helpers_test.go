@@ -136,7 +136,7 @@ func (a *hostApp) account(id string) *scim.Account {
 	return a.last[id]
 }
 
-const testToken = "test-token-0123456789"
+const testToken = "test-token-0123456789abcdef"
 
 // A rig is a handler with everything around it.
 type rig struct {

@@ -211,6 +211,9 @@ func (e *Engine) list(ctx context.Context, b []byte, q *request, t *ResourceType
 		if b, err = e.appendResource(ctx, b, r, of, v); err != nil {
 			return nil, err
 		}
+		if b, err = v.relieve(b); err != nil {
+			return nil, err
+		}
 	}
 	return append(b, "]}"...), nil
 }

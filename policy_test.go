@@ -45,7 +45,7 @@ func TestA6DirectoryRefusesImpossibleDomains(t *testing.T) {
 	for _, domain := range []string{"", "*.example.com", "@example.com", "ada@example.com", "example", "exa mple.com", "-.example"} {
 		d := &scim.Directory{Tenant: "acme", ID: "okta", Domains: []string{"example.com", domain}}
 		require.Error(t, d.Validate(), "%q", domain)
-		_, err := scim.StaticTokens(scim.Token{Secret: "s", Label: "first", Directory: d})
+		_, err := scim.StaticTokens(scim.Token{Secret: testToken, Label: "first", Directory: d})
 		require.ErrorContains(t, err, "first")
 	}
 	for _, domain := range []string{"example.com", "EXAMPLE.com", "bücher.example", "xn--bcher-kva.example"} {
@@ -58,18 +58,23 @@ func TestA6DirectoryRefusesImpossibleDomains(t *testing.T) {
 // E2: what is wrong with static tokens is said without saying a token.
 func TestStaticTokensRefuse(t *testing.T) {
 	d := &scim.Directory{Tenant: "acme", ID: "okta"}
-	secret := "the-secret-itself"
+	secret := "the-secret-itself-0123456789"
 	for name, tokens := range map[string][]scim.Token{
 		"no secret":    {{Directory: d}},
 		"both":         {{Secret: secret, SHA256: secret, Directory: d}},
 		"no directory": {{Secret: secret}},
 		"short hash":   {{SHA256: "abcd", Directory: d}},
+		"short":        {{Secret: secret[:21], Directory: d}},
 		"twice":        {{Secret: secret, Directory: d}, {Secret: secret, Directory: d}},
 	} {
 		_, err := scim.StaticTokens(tokens...)
 		require.Error(t, err, name)
-		require.NotContains(t, err.Error(), secret, name)
+		require.NotContains(t, err.Error(), secret[:21], name)
 	}
+	_, err := scim.StaticTokens(scim.Token{Secret: secret[:21], Label: "first", Directory: d})
+	require.ErrorContains(t, err, "token 0 (first): Secret has fewer than 22 characters and could be guessed; make one with: openssl rand -hex 32")
+	_, err = scim.StaticTokens(scim.Token{Secret: secret[:22], Directory: d})
+	require.NoError(t, err)
 }
 
 // A builder makes one resource; a second use is an error and touches nothing.
@@ -86,12 +91,12 @@ func TestBuilderMakesOneResource(t *testing.T) {
 
 // What Config.BaseURL holds is safe between the quotes of JSON.
 func TestBaseURLIsEscaped(t *testing.T) {
-	auth, err := scim.StaticTokens(scim.Token{Secret: "s", Directory: &scim.Directory{Tenant: "acme", ID: "okta"}})
+	auth, err := scim.StaticTokens(scim.Token{Secret: testToken, Directory: &scim.Directory{Tenant: "acme", ID: "okta"}})
 	require.NoError(t, err)
 	h, err := scim.NewHandler(newNaiveStore(), scim.NoRoles{}, auth, &scim.Config{BaseURL: `https://api.example/a"b/`})
 	require.NoError(t, err)
 	r := httptest.NewRequest(http.MethodGet, "/ServiceProviderConfig", nil)
-	r.Header.Set("Authorization", "Bearer s")
+	r.Header.Set("Authorization", "Bearer "+testToken)
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	require.True(t, json.Valid(w.Body.Bytes()), w.Body.String())

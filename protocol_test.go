@@ -751,15 +751,15 @@ func TestAuthorization(t *testing.T) {
 	for _, dialect := range []scim.Dialect{scim.Auto, scim.Strict, scim.Okta, scim.Entra} {
 		d := *ours
 		d.Dialect = dialect
-		auth, err := scim.StaticTokens(scim.Token{Secret: "s3cret", Directory: &d})
+		auth, err := scim.StaticTokens(scim.Token{Secret: "s3cret-0123456789abcdef", Directory: &d})
 		require.NoError(t, err)
 		var fired []string
 		h, err := scim.NewHandler(newNaiveStore(), scim.NoRoles{}, auth, &scim.Config{OnRequest: func(_ context.Context, e *scim.LogEntry) { fired = e.Fired.Names() }})
 		require.NoError(t, err)
 		bare := map[scim.Dialect]int{scim.Auto: 200, scim.Okta: 200, scim.Strict: 401, scim.Entra: 401}[dialect]
 		for header, want := range map[string]int{
-			"Bearer s3cret": 200, "bearer s3cret": 200, "BEARER s3cret": 200, "bEaReR  s3cret": 200, " Bearer s3cret ": 200,
-			"s3cret": bare, " s3cret ": bare, "Bearer s3cret x": 401, "Bearers3cret": 401, "Basic s3cret": 401, "Bearer S3CRET": 401, "": 401, "Bearer": 401,
+			"Bearer s3cret-0123456789abcdef": 200, "bearer s3cret-0123456789abcdef": 200, "BEARER s3cret-0123456789abcdef": 200, "bEaReR  s3cret-0123456789abcdef": 200, " Bearer s3cret-0123456789abcdef ": 200,
+			"s3cret-0123456789abcdef": bare, " s3cret-0123456789abcdef ": bare, "Bearer s3cret-0123456789abcdef x": 401, "Bearers3cret-0123456789abcdef": 401, "Basic s3cret-0123456789abcdef": 401, "Bearer S3CRET-0123456789ABCDEF": 401, "": 401, "Bearer": 401,
 		} {
 			fired = nil
 			a := ask{method: "GET", target: "/Users", noToken: true, header: map[string]string{"Authorization": header}}.do(t, scim.Mount(conversationBase, h, nil))

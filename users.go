@@ -146,11 +146,29 @@ func (w *work) uniqueEmail(ctx context.Context, r *Resource, email string) error
 				return err
 			}
 			if taken {
-				return &UniquenessError{Attribute: a.Path()}
+				return w.taken(ctx, r, a)
 			}
 		}
 	}
 	return nil
+}
+
+// taken names what of a user is taken where its email is: its userName, if that
+// is too, because providers look for people by it.
+func (w *work) taken(ctx context.Context, r *Resource, email *attr.Attribute) error {
+	t := r.typ
+	page, err := w.tx.List(ctx, &Query{
+		Directory: w.Directory, Type: t, Filter: filter.Equal(t.userName, r.User().UserName()), StartIndex: 1, Count: 2,
+	})
+	if err != nil {
+		return err
+	}
+	for _, other := range page.Resources {
+		if other.id != r.id {
+			return &UniquenessError{Attribute: t.userName.Path()}
+		}
+	}
+	return &UniquenessError{Attribute: email.Path()}
 }
 
 // emailTaken reports whether somebody else whom the query finds has the email:

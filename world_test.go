@@ -30,7 +30,7 @@ var (
 )
 
 // tokenOf returns the bearer token of a directory of a world.
-func tokenOf(d *scim.Directory) string { return "token-" + d.Tenant + "-" + d.ID }
+func tokenOf(d *scim.Directory) string { return "token-0123456789-" + d.Tenant + "-" + d.ID }
 
 // A world is a store with three directories behind one handler, and the
 // application that is told.
@@ -150,6 +150,11 @@ func serve(t testing.TB, h http.Handler, r *http.Request) *response {
 	t.Helper()
 	a := &response{ResponseRecorder: httptest.NewRecorder()}
 	h.ServeHTTP(a.ResponseRecorder, r)
+	if r.Method == http.MethodHead {
+		require.Zero(t, a.Body.Len(), "RFC 9110 section 9.3.2: HEAD has no content")
+		require.Empty(t, answerProblems(a), "%s %s", r.Method, r.URL)
+		return a
+	}
 	body := absent
 	if a.Body.Len() > 0 {
 		var err error

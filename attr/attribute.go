@@ -98,9 +98,10 @@ type Attribute struct {
 	key   string // the name as it stands in a document: "name":
 	names nameTable
 
-	primary  *Attribute // the sub-attribute of that name, RFC 7643 section 2.4
-	value    *Attribute // the sub-attribute of that name, likewise
-	required bool       // a sub-attribute is required
+	primary  *Attribute   // the sub-attribute of that name, RFC 7643 section 2.4
+	value    *Attribute   // the sub-attribute of that name, likewise
+	required bool         // a sub-attribute is required
+	kept     []*Attribute // see Kept
 }
 
 // ValueSub returns the sub-attribute "value" of a complex attribute, which
@@ -110,6 +111,11 @@ func (a *Attribute) ValueSub() *Attribute { return a.value }
 // PrimarySub returns the sub-attribute "primary" of a multi-valued complex
 // attribute, or nil.
 func (a *Attribute) PrimarySub() *Attribute { return a.primary }
+
+// Kept returns the sub-attributes that a client cannot replace as it likes, or
+// that have such below them: read-only and immutable ones. Of most attributes,
+// and of most types, there are none or few.
+func (a *Attribute) Kept() []*Attribute { return a.kept }
 
 // Sub returns the sub-attribute of that name, case ignored (RFC 7643 section
 // 2.1), or nil.

@@ -15,6 +15,10 @@ import (
 type Limits struct {
 	Depth  int // levels of nesting; 0 means 32
 	Values int // of one multi-valued attribute, empty ones included; 0 means any number
+
+	// Uncounted is an attribute that may have any number of values all the same,
+	// such as the members of a group; nil: none.
+	Uncounted *Attribute
 }
 
 // Decode reads a resource's JSON into the empty document d: every name is
@@ -25,7 +29,7 @@ type Limits struct {
 // frozen. The error is an [*Error].
 func (d *Doc) Decode(body []byte, l Lenience, limits Limits) error {
 	d.reader.Reset(body, limits.Depth)
-	d.mostValues = limits.Values
+	d.limits = limits
 	d.schemasSent = d.schemasSent[:0]
 	r := &d.reader
 	if k := r.Kind(); k != '{' {
@@ -52,7 +56,7 @@ func (d *Doc) Decode(body []byte, l Lenience, limits Limits) error {
 // without values, or what a tolerance reads as one of these.
 func (d *Doc) DecodeValue(raw []byte, a *Attribute, one bool, l Lenience, limits Limits) (*Node, error) {
 	d.reader.Reset(raw, limits.Depth)
-	d.mostValues = limits.Values
+	d.limits = limits
 	var n *Node
 	var err error
 	switch kind := d.reader.Kind(); {
@@ -104,6 +108,7 @@ func (d *Doc) object(n *Node, l Lenience) error {
 			if !d.allow(l, UnknownAttribute) {
 				return errorOf(InvalidSyntax, "the attribute ", Quote(name), " is not defined by the schemas of ", d.typ.Name, "; leave it out")
 			}
+			d.ignore(n.attr, name)
 			if err := r.Skip(); err != nil {
 				return syntax(err)
 			}
@@ -244,8 +249,8 @@ func (d *Doc) value(a *Attribute, l Lenience) (*Node, error) {
 	var p pace.Pace
 	for sent := 1; r.More(); sent++ {
 		p.Step()
-		if d.mostValues > 0 && sent > d.mostValues {
-			return nil, errorOf(TooMany, a.Path(), " has more than ", strconv.Itoa(d.mostValues), " values; send fewer")
+		if d.limits.Values > 0 && sent > d.limits.Values && a != d.limits.Uncounted {
+			return nil, errorOf(TooMany, a.Path(), " has more than ", strconv.Itoa(d.limits.Values), " values; send fewer")
 		}
 		c, err := d.single(a, l)
 		if err != nil {

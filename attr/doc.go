@@ -18,7 +18,8 @@ type Doc struct {
 	reader  wire.Reader
 	trusted bool // the JSON is our own: read-only attributes are kept
 
-	mostValues int // Limits.Values of what is decoded
+	limits  Limits // of what is decoded
+	ignored Ignored
 
 	schemasSent []*Attribute // the schemas that "schemas" names: the document, extensions
 
@@ -74,7 +75,7 @@ func (d *Doc) Release() {
 		clear(d.chunks[i][:min(chunkSize, d.used-i*chunkSize)])
 	}
 	clear(d.schemasSent)
-	d.used, d.root, d.fired, d.typ, d.thawed = 0, nil, 0, nil, nil
+	d.used, d.root, d.fired, d.typ, d.thawed, d.ignored, d.limits = 0, nil, 0, nil, nil, nil, Limits{}
 	d.reader.Reset(nil, 0)
 	docs.Put(d)
 }

@@ -105,6 +105,11 @@ func (t *Type) link(a *Attribute) error {
 			return err
 		}
 	}
+	for _, sub := range a.Subs {
+		if sub.Mutability == ReadOnly || sub.Mutability == Immutable || sub.kept != nil {
+			a.kept = append(a.kept, sub)
+		}
+	}
 	a.last = uint16(len(t.all) - 1)
 	a.value = a.Sub("value")
 	if p := a.Sub("primary"); p != nil && p.Kind == Boolean && a.MultiValued {

@@ -2,6 +2,7 @@ package patch
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
 
 	"github.com/muster-id/scim/attr"
@@ -47,7 +48,7 @@ func (p *Patch) ApplyTo(s *attr.Stored) (attr.Stored, error) {
 // body until it is frozen.
 func (p *Patch) Apply(d *attr.Doc) error {
 	w := writer{Patch: p, doc: d}
-	defer func() { p.fired |= d.Fired() }()
+	defer func() { p.note(d) }()
 	for i := range p.operations {
 		w.operation, w.chosen = &p.operations[i], nil
 		if err := w.apply(); err != nil {
@@ -385,13 +386,14 @@ func (w *writer) list() error {
 // of the two is there twice (RFC 7643 section 2.4).
 func (w *writer) append(list, values *attr.Node) error {
 	known := newIndex(list, values, &w.scratch)
+	grown := false
 	for c := values.First(); c != nil; {
 		next := c.Next()
 		n := known.find(c)
 		if n == nil {
 			list.Append(c)
 			known.add(c)
-			n = c
+			n, grown = c, true
 		} else {
 			for s := c.First(); s != nil; s = s.Next() {
 				old := n.Child(s.Attr())
@@ -406,6 +408,21 @@ func (w *writer) append(list, values *attr.Node) error {
 			}
 		}
 		c = next
+	}
+	if grown {
+		return w.bounded(list)
+	}
+	return nil
+}
+
+// bounded refuses a list that an operation has made too long.
+func (w *writer) bounded(list *attr.Node) error {
+	n := 0
+	for c := list.First(); c != nil; c = c.Next() {
+		n++
+	}
+	if most := w.limits.Values; most > 0 && n > most {
+		return w.fail(attr.TooMany, list.Attr().Path(), " would have more than ", strconv.Itoa(most), " values; remove some first")
 	}
 	return nil
 }
@@ -542,7 +559,7 @@ func (w *writer) create(list *attr.Node, m *merger) error {
 	}
 	list.Append(n)
 	w.demote(list)
-	return nil
+	return w.bounded(list)
 }
 
 // describe puts into n the values that a conjunction of equalities asks for;

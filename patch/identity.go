@@ -47,19 +47,19 @@ func (w *writer) equal(m, n *attr.Node, exact bool) bool {
 // appendKey appends what tells one value of a multi-valued attribute from
 // another. Where it has a value that is value and, if typed, type (RFC 7643
 // section 2.4: no combination of the two is there twice), else all of it but
-// whether it is primary.
+// whether it is primary and what is read-only.
 func appendKey(b []byte, n *attr.Node, typed bool) []byte {
 	if !n.IsObject() {
 		return appendIdentity(b, n, false)
 	}
 	a := n.Attr()
 	var value, kind *attr.Node
-	if v := a.ValueSub(); v != nil {
+	if v := a.ValueSub(); v != nil && v.Mutability != attr.ReadOnly {
 		value = n.Child(v)
 	}
 	if value == nil {
 		for c := n.First(); c != nil; c = c.Next() {
-			if c.Attr() != a.PrimarySub() {
+			if c.Attr() != a.PrimarySub() && c.Attr().Mutability != attr.ReadOnly {
 				b = binary.AppendUvarint(b, uint64(c.Attr().Index()))
 				b = appendIdentity(b, c, false)
 			}

@@ -165,8 +165,8 @@ func (p *parser) memberSub(o *operation) error {
 func (p *parser) decodeMembers(o *operation, raw []byte, id string) ([]Member, error) {
 	d := attr.NewDoc(p.typ)
 	defer d.Release()
-	n, err := d.DecodeValue(raw, p.apart, false, p.lenience, p.limits)
-	p.fired |= d.Fired()
+	n, err := d.DecodeValue(raw, p.apart, false, p.lenience, attr.Limits{Depth: p.limits.Depth}) // any number of them
+	p.note(d)
 	if err != nil {
 		return nil, o.explain(err)
 	}

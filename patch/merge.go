@@ -89,7 +89,7 @@ func (w *writer) readObject(m *merger, raw []byte) error {
 		sub := w.holder.Sub(name)
 		switch {
 		case sub == nil && w.allow(attr.UnknownAttribute):
-			w.ignore(w.holder.Path() + "." + name)
+			w.ignored.Add(w.holder.Path() + "." + name)
 		case sub == nil:
 			return w.fail(attr.InvalidSyntax, "the attribute ", attr.Quote(name), " is not defined for ", w.holder.Path(), "; leave it out")
 		case sub.Mutability == attr.ReadOnly || sub.Dropped:
@@ -127,11 +127,18 @@ func (w *writer) merge(n *attr.Node, m *merger) error {
 		switch {
 		case old != nil && a.MultiValued && w.op == add:
 			known := newIndex(old, c, &w.scratch)
+			grown := false
 			for v := c.First(); v != nil; v = v.Next() {
 				if known.find(v) == nil {
 					v := w.doc.Clone(v)
 					old.Append(v)
 					known.add(v)
+					grown = true
+				}
+			}
+			if grown {
+				if err := w.bounded(old); err != nil {
+					return err
 				}
 			}
 			continue

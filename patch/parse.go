@@ -277,7 +277,7 @@ func (p *parser) resolve(path string, pathed bool, value []byte) error {
 	target, err := p.path(path)
 	if err != nil {
 		if errors.Is(err, filter.ErrUnknown) && p.allow(attr.UnknownAttribute) {
-			p.ignore(path)
+			p.ignored.Add(path)
 			return nil
 		}
 		return locate(err, p.index, opNames[p.op])
@@ -355,7 +355,7 @@ func (p *parser) attributes(extension *attr.Attribute, value []byte) error {
 			if extension != nil {
 				name = extension.Name + ":" + name
 			}
-			p.ignore(name)
+			p.ignored.Add(name)
 			continue
 		}
 		if at := target.Attr.Index(); target.Filter == nil && at < 64*len(seen) {

@@ -64,7 +64,7 @@ type Patch struct {
 	members    *Membership
 
 	fired   attr.Lenience
-	ignored []string
+	ignored attr.Ignored
 }
 
 // op is what an operation does, RFC 7644 section 3.5.2.
@@ -169,20 +169,12 @@ func (p *Patch) Fired() attr.Lenience { return p.fired }
 // them, for the request log. It lists a hundred at most.
 func (p *Patch) Ignored() []string { return p.ignored }
 
-func (p *Patch) ignore(name string) {
-	const most, longest = 100, 256
-	if len(p.ignored) >= most {
-		return
+// note takes over what decoding into d passed over.
+func (p *Patch) note(d *attr.Doc) {
+	p.fired |= d.Fired()
+	for _, name := range d.Ignored() {
+		p.ignored.Add(name)
 	}
-	if len(name) > longest {
-		name = strings.ToValidUTF8(name[:longest], "") + "…"
-	}
-	for _, known := range p.ignored {
-		if known == name {
-			return
-		}
-	}
-	p.ignored = append(p.ignored, strings.Clone(name))
 }
 
 // allow reports whether the tolerance is on, and notes that it was needed.

@@ -1,6 +1,6 @@
 // Package wire reads JSON as SCIM needs it: token by token over a body that is
 // already in memory, strings as views of that body, depth bounded, U+0000
-// refused in every string that is read; and it writes strings. It is the one place that knows which JSON library is used.
+// refused in every string; and it writes strings. It is the one place that knows which JSON library is used.
 package wire
 
 import (
@@ -97,7 +97,7 @@ func (r *Reader) String() (string, error) {
 		return "", explain(err)
 	}
 	if bytes.IndexByte(b, 0) >= 0 {
-		return "", &SyntaxError{"a string contains U+0000, which is not accepted"}
+		return "", errNUL
 	}
 	return unsafe.String(unsafe.SliceData(b), len(b)), nil
 }
@@ -119,7 +119,32 @@ func (r *Reader) Scalar() (string, error) {
 // is checked by whoever reads it again.
 func (r *Reader) Raw() ([]byte, error) {
 	v, err := r.dec.ReadValue()
+	if err == nil && hasNUL(v) {
+		return nil, errNUL
+	}
 	return v, explain(err)
+}
+
+var errNUL = &SyntaxError{"a string contains U+0000, which is not accepted"}
+
+// hasNUL reports whether a string in the JSON value contains U+0000, which
+// stands there as an escape or not at all.
+func hasNUL(v []byte) bool {
+	const escape = `\u0000`
+	for {
+		at := bytes.Index(v, []byte(escape))
+		if at < 0 {
+			return false
+		}
+		before := at // the backslashes before it; an odd one escapes that of the escape
+		for before > 0 && v[before-1] == '\\' {
+			before--
+		}
+		if (at-before)%2 == 0 {
+			return true
+		}
+		v = v[at+len(escape):]
+	}
 }
 
 // Skip reads a whole value and forgets it; the bound on depth holds here too.
@@ -127,7 +152,8 @@ func (r *Reader) Skip() error {
 	switch r.dec.PeekKind() {
 	case '{', '[':
 	default:
-		return explain(r.dec.SkipValue())
+		_, err := r.Raw()
+		return err
 	}
 	for open := 0; ; {
 		switch r.dec.PeekKind() {
@@ -144,8 +170,8 @@ func (r *Reader) Skip() error {
 				return nil
 			}
 		default:
-			if _, err := r.dec.ReadToken(); err != nil {
-				return explain(err)
+			if _, err := r.Raw(); err != nil {
+				return err
 			}
 		}
 	}

@@ -219,11 +219,40 @@ func FuzzReader(f *testing.F) {
 		if skip != nil && err == nil {
 			t.Fatalf("read, but not skipped: %v", skip)
 		}
-		if err != nil && skip == nil && !strings.Contains(err.Error(), "U+0000") {
+		if err != nil && skip == nil {
 			t.Fatalf("skipped, but not read: %v", err)
 		}
 		if skip == nil && !json.Valid(body) {
 			t.Fatalf("encoding/json says that is not valid: %q", body)
 		}
 	})
+}
+
+// Rule E3: U+0000 is refused in any string, also in one that nobody reads.
+func TestReaderRefusesNUL(t *testing.T) {
+	for _, c := range []struct {
+		text string // between quotes
+		nul  bool
+	}{
+		{`\u0000`, true}, {`a\u0000b`, true}, {`\\\u0000`, true}, {`\\u0000\u0000`, true}, {`\\\\\u0000`, true}, {`\"\u0000`, true}, {`\u0000\u0000`, true},
+		{``, false}, {`\\u0000`, false}, {`u0000`, false}, {`\u0001`, false}, {`\\\\u0000`, false}, {`\\u0000\\u0000`, false}, {`\u00001`, true},
+	} {
+		for _, body := range []string{`"%"`, `["%"]`, `{"%":1}`, `{"a":"%"}`, `{"a":[{"b":["x",{"c":"%"}]}]}`} {
+			body = strings.ReplaceAll(body, "%", c.text)
+			for name, pass := range map[string]func(r *Reader) error{
+				"read": func(r *Reader) error { return read(r, new(strings.Builder)) },
+				"skip": (*Reader).Skip,
+				"raw":  func(r *Reader) error { _, err := r.Raw(); return err },
+			} {
+				var r Reader
+				r.Reset([]byte(body), 0)
+				err := pass(&r)
+				if c.nul {
+					requireSyntax(t, err, "U+0000")
+				} else {
+					require.NoError(t, err, "%s %s", name, body)
+				}
+			}
+		}
+	}
 }
