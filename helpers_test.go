@@ -42,25 +42,10 @@ func (s *naiveStore) List(_ context.Context, q *scim.Query) (*scim.Page, error) 
 	return scim.Select(q, maps.Values(s.rows)), nil
 }
 
-func (s *naiveStore) unique(r *scim.Resource) error {
-	for ref, other := range s.rows {
-		if ref.Directory != r.Directory() || ref.Type != r.Type().Name || ref.ID == r.ID() {
-			continue
-		}
-		if name := r.User().UserName(); name != "" && attr.Fold(name) == attr.Fold(other.User().UserName()) {
-			return &scim.UniquenessError{Attribute: "userName"}
-		}
-		if id := r.ExternalID(); id != "" && id == other.ExternalID() {
-			return &scim.UniquenessError{Attribute: "externalId"}
-		}
-	}
-	return nil
-}
-
 func (s *naiveStore) Create(_ context.Context, r *scim.Resource) (*scim.Resource, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.unique(r); err != nil {
+	if err := scim.CheckUnique(r, maps.Values(s.rows)); err != nil {
 		return nil, err
 	}
 	r = r.WithMeta(scim.Meta{Created: s.now(), LastModified: s.now(), Version: 1})
@@ -78,7 +63,7 @@ func (s *naiveStore) Replace(_ context.Context, r *scim.Resource, was scim.Versi
 	case was != 0 && old.Version() != was:
 		return nil, scim.ErrVersion
 	}
-	if err := s.unique(r); err != nil {
+	if err := scim.CheckUnique(r, maps.Values(s.rows)); err != nil {
 		return nil, err
 	}
 	r = r.WithMeta(scim.Meta{Created: old.Meta().Created, LastModified: s.now(), Version: old.Version() + 1})

@@ -101,13 +101,22 @@ func (r *Resource) Bool(path string) (value, ok bool) {
 }
 
 // Decode decodes an attribute into a Go value as encoding/json does: an
-// extension into the host's struct, by its URN; the whole resource where path
-// is "". An attribute without value leaves v alone.
+// extension into the host's struct, by its URN; the whole resource, with id and
+// meta, where path is "". An attribute without value leaves v alone. What a
+// [MemberStore] keeps apart, and the groups of a user, are not there, nor is
+// meta.location, which depends on where the service is reached.
 func (r *Resource) Decode(path string, v any) error {
 	if path == "" {
-		return json.Unmarshal([]byte(r.doc.JSON()), v)
+		whole, err := r.MarshalJSON()
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(whole, v)
 	}
 	a, _ := r.typ.Lookup(path, attr.ShortExtensionPath)
+	if a != nil && a.Within(r.typ.Meta) {
+		return fmt.Errorf("scim: %s is not an attribute of the document; Meta returns it", a.Path())
+	}
 	if a == nil {
 		return fmt.Errorf("scim: %s has no attribute %s", r.typ.Name, attr.Quote(path))
 	}
@@ -254,8 +263,10 @@ func (b *Builder) Meta(m Meta) *Builder {
 }
 
 // Set sets the attribute with that path to what value is in JSON: a string, a
-// bool, a number, a time, a slice, a map or a struct with JSON tags. An empty
-// string, nil and an empty slice leave it unassigned.
+// bool, a number, a time, a slice, a map or a struct with JSON tags; an
+// extension as a whole by its URN. An empty string, nil and an empty slice make
+// it unassigned. Read-only attributes are set like others. schemas and meta are
+// not set: the one follows from the values, the other is [Builder.Meta]'s.
 func (b *Builder) Set(path string, value any) *Builder {
 	if b.err != nil {
 		return b
@@ -270,9 +281,13 @@ func (b *Builder) Set(path string, value any) *Builder {
 		b.err = fmt.Errorf("scim: %s: %w", path, err)
 		return b
 	}
-	n, err := b.doc.DecodeValue(raw, a, false, attr.Blank, attr.Limits{})
-	if err != nil || n == nil {
-		b.err = err
+	n, err := b.doc.DecodeOwn(raw, a)
+	if err != nil {
+		b.err = fmt.Errorf("scim: %s: set %s: %w", b.typ.Name, a.Path(), err)
+		return b
+	}
+	if a.Within(b.typ.Meta) || a == b.typ.Schemas {
+		b.err = fmt.Errorf("scim: %s is not set: schemas follow from the values, and Meta sets the rest", a.Path())
 		return b
 	}
 	at := b.doc.Root()
@@ -286,11 +301,18 @@ func (b *Builder) Set(path string, value any) *Builder {
 			return b
 		}
 		c := at.Child(way[i])
+		if c == nil && n == nil {
+			return b
+		}
 		if c == nil {
 			c = b.doc.Object(way[i])
 			at.Put(c)
 		}
 		at = c
+	}
+	if n == nil {
+		at.Remove(a)
+		return b
 	}
 	at.Put(n)
 	return b

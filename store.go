@@ -47,9 +47,11 @@ type Store interface {
 
 	// Create stores a new resource and returns it with the Meta it gave:
 	// version 1 or more, both times now ([Resource.WithMeta]). The id is set.
-	// The error wraps ErrUniqueness if the id, a userName (without case, as
-	// [attr.EqualFold] compares) or an externalId of the same type and
-	// directory is taken; a [*UniquenessError] names the attribute.
+	// The error wraps ErrUniqueness if another resource of the same type and
+	// directory has the id, the userName (without case, as [attr.EqualFold]
+	// compares), the externalId or another value that [ResourceType.Unique]
+	// lists; a [*UniquenessError] names the attribute. A store without indexes
+	// calls [CheckUnique].
 	Create(ctx context.Context, r *Resource) (*Resource, error)
 
 	// Replace stores r in place of the version was and returns it with its

@@ -2,6 +2,10 @@ package scim
 
 import (
 	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/elimity-com/scim/schema"
@@ -18,6 +22,8 @@ type ResourceType struct {
 	userName, active, emails, emailValue, emailType, emailPrimary, groups        *attr.Attribute
 	displayName, members, memberValue                                            *attr.Attribute
 	name, formatted, givenName, familyName, locale, phones, phone, photos, photo *attr.Attribute
+
+	unique []*attr.Attribute
 }
 
 // IsUser reports whether resources of the type are people: the rules about
@@ -53,15 +59,31 @@ var CoreTypes = sync.OnceValue(func() *Types {
 })
 
 // NewTypes makes a registry. It needs a type "User"; names and endpoints are
-// unique.
+// unique, and no type is served where SCIM has another endpoint (RFC 7644
+// section 3.2). Types that share a schema must agree on what it says.
+//
+// [attr.NewType] makes a type of Go values, [attr.ParseTypes] of JSON. What
+// rules read of users and groups must have the shape of RFC 7643 section 4
+// where it is there.
 func NewTypes(types ...*attr.Type) (*Types, error) {
 	reg := &Types{byName: map[string]*ResourceType{}}
 	endpoints := map[string]bool{}
+	known := map[string]schema.Schema{}
 	for _, t := range types {
 		if t == nil || reg.byName[t.Name] != nil || endpoints[t.Endpoint] {
 			return nil, errors.New("scim: resource types must have different names and endpoints")
 		}
+		if reservedEndpoint(t.Endpoint) {
+			return nil, fmt.Errorf("scim: resource type %q: the endpoint %s is another one's, RFC 7644 section 3.2", t.Name, t.Endpoint)
+		}
+		if err := agree(known, t); err != nil {
+			return nil, err
+		}
 		rt := resolve(t)
+		if err := rt.checkShape(); err != nil {
+			return nil, err
+		}
+		rt.unique = uniqueAttributes(rt)
 		reg.all = append(reg.all, rt)
 		reg.byName[t.Name], endpoints[t.Endpoint] = rt, true
 	}
@@ -69,6 +91,109 @@ func NewTypes(types ...*attr.Type) (*Types, error) {
 		return nil, errors.New(`scim: a resource type "User" with userName and active is required, RFC 7643 section 4.1`)
 	}
 	return reg, nil
+}
+
+// With returns a registry that has these types too, each in the place of the
+// one that has its name. The errors are those of [NewTypes].
+func (t *Types) With(types ...*attr.Type) (*Types, error) {
+	all := make([]*attr.Type, 0, len(t.all)+len(types))
+	for _, rt := range t.all {
+		all = append(all, rt.Type)
+	}
+	for _, added := range types {
+		at := slices.IndexFunc(all, func(a *attr.Type) bool { return added != nil && a.Name == added.Name })
+		if at < 0 {
+			all = append(all, added)
+		} else {
+			all[at] = added
+		}
+	}
+	return NewTypes(all...)
+}
+
+// Extend returns a registry in which the type of that name has further
+// extensions (RFC 7643 section 3.3). One that it has already is put in place of
+// the former, for example to make it required.
+func (t *Types) Extend(name string, extensions ...attr.Extension) (*Types, error) {
+	rt := t.byName[name]
+	if rt == nil {
+		return nil, fmt.Errorf("scim: no resource type %q", name)
+	}
+	all := slices.Clone(rt.Extensions)
+	for _, x := range extensions {
+		at := slices.IndexFunc(all, func(a attr.Extension) bool { return strings.EqualFold(a.Schema.ID, x.Schema.ID) })
+		if at < 0 {
+			all = append(all, x)
+		} else {
+			all[at] = x
+		}
+	}
+	extended, err := attr.NewType(rt.Name, rt.Endpoint, rt.Description, rt.Schema, all...)
+	if err != nil {
+		return nil, err
+	}
+	return t.With(extended)
+}
+
+// reservedEndpoint reports whether RFC 7644 section 3.2 has an endpoint of that
+// name.
+func reservedEndpoint(endpoint string) bool {
+	for _, taken := range []string{"/ServiceProviderConfig", "/ResourceTypes", "/Schemas", "/Bulk", "/Me", "/.search"} {
+		if strings.EqualFold(endpoint, taken) {
+			return true
+		}
+	}
+	return false
+}
+
+// agree checks that no schema is declared in two ways: /Schemas shows one.
+func agree(known map[string]schema.Schema, t *attr.Type) error {
+	declared := []schema.Schema{t.Schema}
+	for _, x := range t.Extensions {
+		declared = append(declared, x.Schema)
+	}
+	for _, s := range declared {
+		id := strings.ToLower(s.ID)
+		if other, twice := known[id]; twice && !reflect.DeepEqual(other, s) {
+			return fmt.Errorf("scim: resource type %q: another type has the schema %s with another content", t.Name, s.ID)
+		}
+		known[id] = s
+	}
+	return nil
+}
+
+// checkShape reports the first attribute that a rule reads, and which does not
+// have the form in which the rule reads it.
+func (t *ResourceType) checkShape() error {
+	type shape struct {
+		kind        attr.Kind
+		multiValued bool
+	}
+	text, one, many, flag := shape{kind: attr.String}, shape{kind: attr.Complex}, shape{attr.Complex, true}, shape{kind: attr.Boolean}
+	for _, c := range []struct {
+		a    *attr.Attribute
+		want shape
+	}{
+		{t.userName, text}, {t.active, flag}, {t.displayName, text}, {t.locale, text},
+		{t.name, one}, {t.formatted, text}, {t.givenName, text}, {t.familyName, text},
+		{t.emails, many}, {t.emailValue, text}, {t.emailType, text}, {t.emailPrimary, flag},
+		{t.phones, many}, {t.phone, text}, {t.photos, many}, {t.groups, many}, {t.members, many}, {t.memberValue, text},
+	} {
+		if c.a == nil || (shape{c.a.Kind, c.a.MultiValued}) == c.want {
+			continue
+		}
+		plurality := "single-valued"
+		if c.want.multiValued {
+			plurality = "multi-valued"
+		}
+		return fmt.Errorf("scim: resource type %q: %s must be %s and of type %s, RFC 7643 section 4", t.Name, c.a.Path(), plurality, c.want.kind)
+	}
+	for _, list := range []*attr.Attribute{t.emails, t.groups, t.members} {
+		if list != nil && list.ValueSub() == nil {
+			return fmt.Errorf("scim: resource type %q: %s needs a sub-attribute value, RFC 7643 section 4", t.Name, list.Path())
+		}
+	}
+	return nil
 }
 
 func resolve(t *attr.Type) *ResourceType {

@@ -33,22 +33,30 @@ type Type struct {
 }
 
 // NewType resolves the schemas of a resource type. Schemas are identified by
-// URNs, attribute names are unique without case within their schema, and a type
-// has at most 65,000 attributes. What core lists of the common attributes (RFC
-// 7643 section 3.1) is passed over.
+// URNs, attributes are as [ParseSchema] wants them, and a type has at most
+// 65,000 of them. Name and endpoint, behind its slash, consist of letters,
+// digits, "-", ".", "_" and "~". What core lists of the common attributes is
+// passed over, as RFC 7643 section 3.1 has it.
 func NewType(name, endpoint, description string, core schema.Schema, extensions ...Extension) (*Type, error) {
 	t := &Type{Name: name, Endpoint: endpoint, Description: description, Schema: core, Extensions: extensions}
 	if name == "" {
 		return nil, errors.New("attr: a resource type needs a name")
 	}
-	if len(endpoint) < 2 || endpoint[0] != '/' || strings.ContainsAny(endpoint[1:], "/?#%") {
+	if !plainSegment(name) {
+		return nil, fmt.Errorf("attr: resource type %q: the name must be of letters, digits, -, ., _ and ~, for it stands in URLs", name)
+	}
+	if len(endpoint) < 2 || endpoint[0] != '/' || !plainSegment(endpoint[1:]) {
 		return nil, fmt.Errorf("attr: resource type %q: the endpoint must be a slash and one path segment, not %q", name, endpoint)
 	}
 	root := &Attribute{Kind: Complex}
 	if !validURN(core.ID) {
 		return nil, fmt.Errorf("attr: resource type %q: the schema %q is not identified by a URN", name, core.ID)
 	}
-	root.Subs = append(commonAttributes(), slices.DeleteFunc(convert(core.Attributes), (*Attribute).common)...)
+	own := convert(core.Attributes)
+	if err := check(nil, own); err != nil {
+		return nil, fmt.Errorf("attr: resource type %q: schema %s: %w", name, core.ID, err)
+	}
+	root.Subs = append(commonAttributes(), slices.DeleteFunc(own, (*Attribute).common)...)
 	for _, e := range extensions {
 		switch {
 		case !validURN(e.Schema.ID):
@@ -56,9 +64,13 @@ func NewType(name, endpoint, description string, core schema.Schema, extensions 
 		case strings.EqualFold(e.Schema.ID, core.ID):
 			return nil, fmt.Errorf("attr: resource type %q: the schema %q cannot extend itself", name, core.ID)
 		}
+		own := convert(e.Schema.Attributes)
+		if err := check(nil, own); err != nil {
+			return nil, fmt.Errorf("attr: resource type %q: schema %s: %w", name, e.Schema.ID, err)
+		}
 		root.Subs = append(root.Subs, &Attribute{
 			Name: e.Schema.ID, Description: e.Schema.Description.Value(), Kind: Complex,
-			Extension: true, Required: e.Required, Subs: convert(e.Schema.Attributes),
+			Extension: true, Required: e.Required, Subs: own,
 		})
 	}
 	root.Subs = append(root.Subs, metaAttribute())
@@ -257,6 +269,13 @@ func (a *Attribute) common() bool {
 		return true
 	}
 	return false
+}
+
+// plainSegment reports whether s can stand in a URL and in JSON as it is.
+func plainSegment(s string) bool {
+	return s != "." && s != ".." && !strings.ContainsFunc(s, func(r rune) bool {
+		return r > '~' || !('a' <= r|0x20 && r|0x20 <= 'z' || '0' <= r && r <= '9' || strings.ContainsRune("-._~", r))
+	})
 }
 
 func isURN(s string) bool { return len(s) > 4 && strings.EqualFold(s[:4], "urn:") }

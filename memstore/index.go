@@ -8,6 +8,7 @@ import (
 
 	scim "github.com/muster-id/scim"
 	"github.com/muster-id/scim/attr"
+	"github.com/muster-id/scim/filter"
 )
 
 // An index maps hashes of values to the slots of resources that may have them:
@@ -52,10 +53,13 @@ func salt(kind, attribute int) uint64 {
 	return maphash.Comparable(valueSeed, [2]int{kind, attribute})
 }
 
-// tagOf returns the tag of a value; folded says that it is folded already.
+// tagOf returns the tag of a value; folded says that it is already as
+// [filter.Canonical] returns it.
 func (i *indexed) tagOf(text string, folded bool) tag {
 	const longest = 128
-	if !folded && !i.attr.CaseExact {
+	if !folded && i.attr.Kind != attr.String && i.attr.Kind != attr.Reference {
+		text = filter.Canonical(i.attr, text)
+	} else if !folded && !i.attr.CaseExact {
 		// Folding on the stack, but for what is long or not ASCII.
 		var buffer [longest]byte
 		if b, ok := foldASCII(buffer[:0], text); ok {
@@ -281,6 +285,12 @@ func (k *kind) tags(into []tag, r *scim.Resource) []tag {
 	tags := into[:0]
 	for i := range k.indexed {
 		x := &k.indexed[i]
+		if x.many || x.list != nil && x.list.Parent != nil {
+			for v := range r.Doc().All(x.attr) {
+				tags = append(tags, x.tagOf(v.Text(), false))
+			}
+			continue
+		}
 		if x.list == nil {
 			if v := r.Doc().At(x.attr); v.Exists() {
 				tags = append(tags, x.tagOf(v.Text(), false))
@@ -306,15 +316,20 @@ func (k *kind) sameTags(r, other *scim.Resource) bool {
 		return false
 	}
 	for i := range k.indexed {
-		a := k.indexed[i].attr
-		if k.indexed[i].list != nil {
-			a = k.indexed[i].list
-		}
+		a := k.indexed[i].top()
 		if r.Doc().At(a).JSON() != other.Doc().At(a).JSON() {
 			return false
 		}
 	}
 	return true
+}
+
+// top returns the attribute whose JSON holds all values of the indexed one.
+func (i *indexed) top() *attr.Attribute {
+	if i.list != nil {
+		return i.list
+	}
+	return i.attr
 }
 
 // without calls f with the tags that r has and other has not.

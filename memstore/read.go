@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	scim "github.com/muster-id/scim"
-	"github.com/muster-id/scim/attr"
+	"github.com/muster-id/scim/filter"
 )
 
 // A view is a directory as it is seen from outside or from within the
@@ -228,11 +228,8 @@ const (
 // taken reports whether a value of an indexed attribute belongs to another
 // resource of the kind than the one in slot self.
 func (v view) taken(k *kind, i *indexed, value string, self uint32) bool {
-	folded := value
-	if !i.attr.CaseExact {
-		folded = attr.Fold(value)
-	}
-	for slot := range v.index.find(i.tagOf(folded, true)) {
+	canonical := filter.Canonical(i.attr, value)
+	for slot := range v.index.find(i.tagOf(canonical, true)) {
 		if slot == self || slot == overflow {
 			continue
 		}
@@ -240,9 +237,10 @@ func (v view) taken(k *kind, i *indexed, value string, self uint32) bool {
 		if e == nil || e.res.Type() != k.typ {
 			continue
 		}
-		other := e.res.Doc().At(i.attr).Text()
-		if other == value || !i.attr.CaseExact && attr.EqualFold(other, folded) {
-			return true
+		for other := range e.res.Doc().All(i.attr) {
+			if text := other.Text(); text == value || filter.Canonical(i.attr, text) == canonical {
+				return true
+			}
 		}
 	}
 	return false

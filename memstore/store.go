@@ -128,6 +128,7 @@ type kind struct {
 type indexed struct {
 	attr   *attr.Attribute
 	list   *attr.Attribute // the multi-valued attribute it is part of, nil if it has one value
+	many   bool            // it is multi-valued itself, list or not
 	unique bool            // taken once in a directory and type, contract of [scim.Store]
 	salt   uint64          // sets its hashes apart from those of other attributes and types
 }
@@ -138,16 +139,21 @@ func newKind(t *scim.ResourceType, number int) *kind {
 		return a
 	}
 	k := &kind{typ: t, number: number, displayName: find("displayName")}
-	index := func(path string, unique bool) {
-		a := find(path)
-		if a == nil || a.Kind != attr.String && a.Kind != attr.Reference {
+	add := func(a *attr.Attribute, unique bool) {
+		if i := k.index(a); i != nil {
+			i.unique = i.unique || unique
 			return
 		}
-		i := indexed{attr: a, unique: unique, salt: salt(number, a.Index())}
+		i := indexed{attr: a, many: a.MultiValued, unique: unique, salt: salt(number, a.Index())}
 		if a.Parent != nil && a.Parent.MultiValued {
 			i.list = a.Parent
 		}
 		k.indexed = append(k.indexed, i)
+	}
+	index := func(path string, unique bool) {
+		if a := find(path); a != nil && (a.Kind == attr.String || a.Kind == attr.Reference) {
+			add(a, unique)
+		}
 	}
 	index("id", true)
 	if t.IsUser() {
@@ -162,6 +168,9 @@ func newKind(t *scim.ResourceType, number int) *kind {
 		k.memberValue = find("members.value")
 	}
 	index("displayName", false)
+	for _, a := range t.Unique() {
+		add(a, true)
+	}
 	return k
 }
 

@@ -53,6 +53,17 @@ func (v view) checkUnique(k *kind, r, old *scim.Resource, self uint32) error {
 		if !x.unique {
 			continue
 		}
+		if x.many || x.list != nil {
+			if old != nil && old.Doc().At(x.top()).JSON() == r.Doc().At(x.top()).JSON() {
+				continue
+			}
+			for value := range r.Doc().All(x.attr) {
+				if v.taken(k, x, value.Text(), self) {
+					return &scim.UniquenessError{Attribute: x.attr.Path()}
+				}
+			}
+			continue
+		}
 		value := r.Doc().At(x.attr).Text()
 		if value == "" || old != nil && old.Doc().At(x.attr).Text() == value {
 			continue

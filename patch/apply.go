@@ -396,8 +396,14 @@ func (w *writer) append(list, values *attr.Node) error {
 			n, grown = c, true
 		} else {
 			for s := c.First(); s != nil; s = s.Next() {
-				old := n.Child(s.Attr())
-				if old == nil || s.Attr().Mutability != attr.Immutable && !w.equal(old, s, false) {
+				a := s.Attr()
+				switch old := n.Child(a); {
+				case old == nil:
+					n.Put(w.doc.Clone(s))
+				case a.Mutability == attr.Immutable: // stays as it is
+				case a.MultiValued:
+					w.extend(old, s)
+				case !w.equal(old, s, false):
 					n.Put(w.doc.Clone(s))
 				}
 			}

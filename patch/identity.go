@@ -6,11 +6,12 @@ import (
 	"slices"
 
 	"github.com/muster-id/scim/attr"
+	"github.com/muster-id/scim/filter"
 )
 
 // appendIdentity appends bytes that are equal for equal values: in any order
-// where there are several, and in any case unless it counts for the attribute
-// or exact is set.
+// where there are several, and unless exact is set as the operator eq compares
+// them, in any case or spelling that does not count for the attribute.
 func appendIdentity(b []byte, n *attr.Node, exact bool) []byte {
 	switch {
 	case n.IsList():
@@ -31,8 +32,8 @@ func appendIdentity(b []byte, n *attr.Node, exact bool) []byte {
 		return append(b, 0)
 	}
 	s := n.Text()
-	if a := n.Attr(); !exact && a.Kind == attr.String && !a.CaseExact {
-		s = attr.Fold(s)
+	if !exact {
+		s = filter.Canonical(n.Attr(), s)
 	}
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }

@@ -110,6 +110,7 @@ func (w *writer) readObject(m *merger, raw []byte) error {
 
 // merge does to the complex value n what m says. m can be used again.
 func (w *writer) merge(n *attr.Node, m *merger) error {
+	valueless := false
 	for _, a := range m.unset {
 		if n.Child(a) == nil {
 			continue
@@ -117,24 +118,19 @@ func (w *writer) merge(n *attr.Node, m *merger) error {
 		if err := w.unassign(n, a); err != nil {
 			return err
 		}
-		if a == w.holder.ValueSub() {
-			dropDescription(n, m.set)
-		}
+		valueless = valueless || a == w.holder.ValueSub()
+	}
+	if valueless { // last, because members of a JSON object have no order
+		dropDescription(n, m.set)
 	}
 	for c := m.set.First(); c != nil; c = c.Next() {
 		a := c.Attr()
 		old := n.Child(a)
 		switch {
 		case old != nil && a.MultiValued && w.op == add:
-			known := newIndex(old, c, &w.scratch)
-			grown := false
-			for v := c.First(); v != nil; v = v.Next() {
-				if known.find(v) == nil {
-					v := w.doc.Clone(v)
-					old.Append(v)
-					known.add(v)
-					grown = true
-				}
+			grown := w.extend(old, c)
+			if grown && a.Mutability == attr.Immutable {
+				return w.immutable(a)
 			}
 			if grown {
 				if err := w.bounded(old); err != nil {
@@ -156,6 +152,21 @@ func (w *writer) merge(n *attr.Node, m *merger) error {
 		return w.choose(n)
 	}
 	return nil
+}
+
+// extend adds to the list of a multi-valued sub-attribute copies of the values
+// that it does not have, and reports whether there were any.
+func (w *writer) extend(list, values *attr.Node) (grown bool) {
+	known := newIndex(list, values, &w.scratch)
+	for v := values.First(); v != nil; v = v.Next() {
+		if known.find(v) == nil {
+			v := w.doc.Clone(v)
+			list.Append(v)
+			known.add(v)
+			grown = true
+		}
+	}
+	return grown
 }
 
 // dropDescription removes from a complex value what described the former
