@@ -377,11 +377,12 @@ func (e *Engine) modify(ctx context.Context, q *request, t *ResourceType, id str
 		}
 		next := before
 		if !onlyMembers {
-			if next, err = applyPatch(p, before); err != nil {
+			next, err = applyPatch(p, before)
+			w.Fired |= p.Fired()
+			if err != nil {
 				return err
 			}
 		}
-		w.Fired |= p.Fired()
 		change, err := w.memberChange(ctx, before, p)
 		if err != nil {
 			return err

@@ -136,6 +136,12 @@ func (x *exchange) serve(ctx context.Context) error {
 	if !ok {
 		return refuse(http.StatusNotFound, "", "there is nothing at this path; the endpoints are listed at /ResourceTypes")
 	}
+	if x.route.empty {
+		if !x.q.lenience.Has(attr.EmptySegment) {
+			return refuse(http.StatusNotFound, "", "a segment of the path is empty; take away the slash at its end, or the double one")
+		}
+		x.q.Fired |= attr.EmptySegment
+	}
 	if x.route.kind != resources {
 		return x.discover()
 	}

@@ -13,6 +13,7 @@ type route struct {
 	id     string        // decoded; "" for the whole collection
 	prefix string        // escaped path before the endpoint, for absolute URLs
 	path   string        // from the endpoint on, for the log
+	empty  bool          // a segment of the path is: there is a slash too many
 }
 
 type routeKind uint8
@@ -36,8 +37,8 @@ func (h *Handler) Routes() []string {
 }
 
 // route reads the path from its end: whatever comes before the endpoint is
-// where the handler was mounted. Slashes at the end and double ones mean
-// nothing, and an id is one escaped segment, so that it may hold a slash.
+// where the handler was mounted. Slashes at the end and double ones are passed
+// over and noted; an id is one escaped segment, so that it may hold a slash.
 func (e *Engine) route(r *http.Request) (route, bool) {
 	path := r.URL.Path
 	raw := r.URL.RawPath != ""
@@ -73,6 +74,7 @@ func (e *Engine) route(r *http.Request) (route, bool) {
 		at = 0
 	}
 	rt.path = path[max(at-1, 0):end]
+	rt.empty = end < len(path) || beforeEnd < lastAt-1 || at >= 2 && path[at-2] == '/'
 	if e.cfg.BaseURL == "" && ok {
 		before := path[:at]
 		if !raw {

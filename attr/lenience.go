@@ -55,7 +55,7 @@ const (
 	ShortExtensionPath
 	// CreateElement makes replace create the element that a filter of
 	// equalities describes, where RFC 7644 section 3.5.2.3 answers noTarget
-	// (quirks 38–44).
+	// (quirks 16, 38, 39, 41–44).
 	CreateElement
 	// RemoveByValue removes just the values given with a remove operation
 	// (quirks 48, 58).
@@ -83,6 +83,9 @@ const (
 	DoubleEncoded
 	// BareToken accepts a token without the word Bearer (quirk 115).
 	BareToken
+	// EmptySegment reads past a slash at the end of a path and a double one
+	// (quirk 113).
+	EmptySegment
 
 	lenienceEnd
 )
@@ -98,7 +101,7 @@ var lenienceNames = [...]string{
 	"stringified", "blank", "unknown-attribute", "odd-schemas", "second-primary",
 	"operation-case", "operations-name", "dotted-keys", "short-extension-path", "create-element",
 	"remove-by-value", "remove-nested", "remove-absent", "read-only-in-value", "stringified-object",
-	"value-path-filter", "unquoted-literal", "double-encoded", "bare-token",
+	"value-path-filter", "unquoted-literal", "double-encoded", "bare-token", "empty-segment",
 }
 
 // Has reports whether all of what is in l.

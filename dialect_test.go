@@ -1,0 +1,76 @@
+package scim_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/muster-id/scim"
+	"github.com/muster-id/scim/attr"
+)
+
+// Dialects are distinct names of tolerances: strict has none, auto has every one,
+// and no other has one that auto lacks.
+func TestDialects(t *testing.T) {
+	t.Parallel()
+	all := scim.Dialects()
+	require.Equal(t, []scim.Dialect{scim.Auto, scim.Strict}, all[:2])
+	require.Zero(t, scim.Strict.Lenience())
+	require.Equal(t, attr.Lenient, scim.Auto.Lenience())
+	var needed attr.Lenience
+	for _, d := range all {
+		again, err := scim.ParseDialect(d.String())
+		require.NoError(t, err)
+		require.Equal(t, d, again)
+		if d != scim.Auto {
+			needed |= d.Lenience()
+		}
+	}
+	require.Equal(t, attr.Lenient.Names(), needed.Names(), "a tolerance that no client needs is none to have")
+	require.Zero(t, scim.Dialect(len(all)).Lenience(), "what is no dialect tolerates nothing")
+	_, err := scim.ParseDialect("Okta")
+	require.ErrorContains(t, err, "auto, strict, okta, entra, google, ")
+	require.ErrorContains(t, err, " or rippling")
+}
+
+// Quirk 113: a slash too many in the path is passed over and noted in the log, on
+// every endpoint; a strict directory does not know such a path.
+func TestQuirk113EmptySegmentsAreNoted(t *testing.T) {
+	t.Parallel()
+	for _, dialect := range []scim.Dialect{scim.Auto, scim.CyberArk, scim.Strict} {
+		d := acme(scim.Policy{})
+		d.Dialect = dialect
+		r := newManagedRig(t, scim.NoRoles{}, d, nil)
+		ada := r.post("/Users", person("ada"))
+		for path, empty := range map[string]bool{
+			"/Users": false, "/Users?": false, "/Users?count=1&": false, "/Users/" + ada: false, "/Schemas": false,
+			"/Users/": true, "//Users": true, "/Users//" + ada: true, "/Users/" + ada + "/": true, "//Users/" + ada: true,
+			"/Users//?count=1": true, "/ServiceProviderConfig/": true, "//ResourceTypes/User": true,
+		} {
+			want, fired := http.StatusOK, []string(nil)
+			switch {
+			case empty && dialect == scim.Strict:
+				want = http.StatusNotFound
+			case empty:
+				fired = []string{"empty-segment"}
+			}
+			r.get(path).is(want)
+			require.Equal(t, fired, r.logged().Fired.Names(), "%s %s", dialect, path)
+			require.NotContains(t, r.logged().Path, "//")
+		}
+	}
+}
+
+// D8: what was tolerated is in the log also of a request that was refused after
+// all.
+func TestD8TheLogOfARefusalSaysWhatFired(t *testing.T) {
+	t.Parallel()
+	r := newManagedRig(t, scim.NoRoles{}, acme(scim.Policy{}), nil)
+	ada := r.post("/Users", person("ada"))
+	r.do("PATCH", "/Users/"+ada, patchBody(
+		`{"op":"replace","path":"emails[type eq \"home\"].value","value":"ada@home.example"}`,
+		`{"op":"replace","path":"active","value":"False"}`,
+		`{"op":"replace","path":"userName","value":null}`)).is(http.StatusBadRequest)
+	require.Equal(t, []string{"string-boolean", "create-element"}, r.logged().Fired.Names())
+}
