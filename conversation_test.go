@@ -841,12 +841,8 @@ func indented(body []byte) string {
 
 // notInConversations are the numbered quirks that no conversation shows, and why.
 var notInConversations = map[int]string{
-	23:  "sent by Keycloak alone",
-	56:  "sent by OneLogin alone",
-	62:  "Salesforce-style clients alone",
 	69:  "thousands of members: a matter of measurement, not of wire form",
 	70:  "parallel requests: a conversation is sequential",
-	109: "sent by JumpCloud alone",
 	117: "needs a rate limit to be configured",
 	123: "no client known",
 }

@@ -247,7 +247,7 @@ func (d *Doc) value(a *Attribute, l Lenience) (*Node, error) {
 		if d.mostValues > 0 && sent > d.mostValues {
 			return nil, errorOf(TooMany, a.Path(), " has more than ", strconv.Itoa(d.mostValues), " values; send fewer")
 		}
-		c, err := d.single(a, l)
+		c, err := d.element(a, l)
 		if err != nil {
 			return nil, err
 		}
@@ -278,7 +278,7 @@ func (d *Doc) value(a *Attribute, l Lenience) (*Node, error) {
 
 // alone reads one value as a list of one.
 func (d *Doc) alone(a *Attribute, l Lenience) (*Node, error) {
-	c, err := d.single(a, l)
+	c, err := d.element(a, l)
 	if c == nil || err != nil {
 		return nil, err
 	}

@@ -28,8 +28,9 @@ const (
 	// Stringified accepts numbers and booleans for strings, and numbers in
 	// strings (quirk 21).
 	Stringified
-	// Blank reads an empty string, and a complex value with nothing but empty
-	// strings, as unassigned (quirks 51, 53, 56).
+	// Blank reads an empty string as unassigned, and so a complex value with
+	// nothing else, or in a list with nothing else but its type (quirks 51, 53,
+	// 56).
 	Blank
 	// UnknownAttribute ignores attributes that no schema defines (quirks 36,
 	// 93). RFC 7644 section 3.3 leaves it to the service provider.
