@@ -73,3 +73,65 @@ func TestD8TheLogOfARefusalSaysWhatFired(t *testing.T) {
 		`{"op":"replace","path":"userName","value":null}`)).is(http.StatusBadRequest)
 	require.Equal(t, []string{"string-boolean", "create-element"}, r.logged().Fired.Names())
 }
+
+// What is tolerated of one client is no obstacle to another: every conversation
+// holds with the dialect auto too.
+func TestConversationsInAuto(t *testing.T) {
+	t.Parallel()
+	for name, c := range loadConversations(t) {
+		c.Directory.Dialect = "auto"
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h, token := newConversationHandler(t, stores["memstore"](), c)
+			runConversation(t, h, token, c)
+		})
+	}
+}
+
+// A dialect is exactly what its client needs: a recorded conversation in that
+// dialect makes each of its tolerances fire, but for those that all dialects
+// share; those fire in some conversation.
+func TestDialectsAreExact(t *testing.T) {
+	t.Parallel()
+	fired := map[scim.Dialect]attr.Lenience{}
+	seen := map[scim.Dialect]bool{scim.Auto: true, scim.Strict: true}
+	for _, c := range loadConversations(t) {
+		h, token := newConversationHandler(t, stores["memstore"](), c)
+		dialect, err := scim.ParseDialect(c.Directory.Dialect)
+		require.NoError(t, err)
+		drain := c.fired
+		c.fired = func() []string {
+			names := drain()
+			for _, name := range names {
+				fired[dialect] |= tolerance(t, name)
+			}
+			return names
+		}
+		seen[dialect] = true
+		runConversation(t, h, token, c)
+	}
+	shared, inAny := attr.Lenient, attr.Strict
+	for _, d := range scim.Dialects() {
+		if d != scim.Strict {
+			shared &= d.Lenience()
+		}
+		inAny |= fired[d]
+	}
+	require.Empty(t, (shared &^ inAny).Names(), "shared by all dialects, and no conversation needs it")
+	for _, d := range scim.Dialects()[2:] {
+		require.True(t, seen[d], "there is no conversation in the dialect %s", d)
+		require.Empty(t, (d.Lenience() &^ shared &^ fired[d]).Names(), "no conversation in the dialect %s needs it", d)
+	}
+}
+
+// tolerance returns the tolerance of that name.
+func tolerance(t testing.TB, name string) attr.Lenience {
+	t.Helper()
+	for l := attr.Lenience(1); l < attr.Lenient; l <<= 1 {
+		if l.Names()[0] == name {
+			return l
+		}
+	}
+	t.Fatalf("no tolerance %q", name)
+	return 0
+}
