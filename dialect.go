@@ -33,12 +33,12 @@ const (
 	// Google is the automatic provisioning of Google Workspace: SCIM 1.0 URNs
 	// (quirk 92) and no more.
 	Google
-	// OneLogin fills a template of the administrator's, and leaves blanks where
-	// a macro has no value (quirk 56).
+	// OneLogin fills a template of the administrator's and leaves blanks where a
+	// macro has no value (quirk 56).
 	OneLogin
 	// JumpCloud removes members by an array of values (quirk 58).
 	JumpCloud
-	// Authentik did so too, until 2026 (quirk 58).
+	// Authentik removed members so until 2026 (quirk 58).
 	Authentik
 	// Keycloak is its plugins: scim-for-keycloak renames groups with an object
 	// in a string (quirk 23).
@@ -55,7 +55,7 @@ const (
 	Salesforce
 	// Ping is PingOne and PingFederate, of which no requests are public.
 	Ping
-	// Rippling, of which no requests are public.
+	// Rippling is a client of which no requests are public.
 	Rippling
 )
 

@@ -124,6 +124,26 @@ func TestDialectsAreExact(t *testing.T) {
 	}
 }
 
+// What fires is what the dialect has: nothing in strict, whatever is sent.
+func TestNothingFiresThatTheDialectLacks(t *testing.T) {
+	t.Parallel()
+	for name, c := range loadConversations(t) {
+		for _, dialect := range []scim.Dialect{scim.Strict, scim.Google, scim.Okta, scim.Entra} {
+			c.Directory.Dialect = dialect.String()
+			h, token := newConversationHandler(t, stores["memstore"](), c)
+			drain := c.fired
+			c.fired = func() []string {
+				names := drain()
+				for _, fired := range names {
+					require.True(t, dialect.Lenience().Has(tolerance(t, fired)), "%s in %s: %s", name, dialect, fired)
+				}
+				return names
+			}
+			runConversation(new(recorder), h, token, c) // what is refused does not matter here
+		}
+	}
+}
+
 // tolerance returns the tolerance of that name.
 func tolerance(t testing.TB, name string) attr.Lenience {
 	t.Helper()

@@ -33,7 +33,7 @@ const (
 	// 56).
 	Blank
 	// UnknownAttribute ignores attributes that no schema defines (quirks 31,
-	// 36, 74, 93). RFC 7644 section 3.3 leaves it to the service provider.
+	// 36, 74, 93, 103). RFC 7644 section 3.3 leaves it to the service provider.
 	UnknownAttribute
 	// OddSchemas accepts missing, repeated, malformed, foreign and SCIM 1.0 URNs
 	// in "schemas" (quirks 3, 75, 92).
