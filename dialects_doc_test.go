@@ -399,10 +399,9 @@ its number), a vector under testdata, or a test. All of them run with the tests 
 	row("---", "---", "---", "---")
 	for i, d := range scim.Dialects() {
 		about, more := comments[i].text, code((d.Lenience() &^ shared).Names())
-		switch d {
-		case scim.Auto:
+		if d == scim.Auto {
 			about, more = "any client; the default", "all others"
-		case scim.Strict:
+		} else if d == scim.Strict {
 			about, more = "clients that keep to the RFCs", "no tolerance at all, none of the shared ones either"
 		}
 		var names []string

@@ -8,8 +8,8 @@ import "math/bits"
 // collected in a set of the same type.
 type Lenience uint64
 
-// The tolerances. The quirk numbers are those of the catalogue of provider
-// behaviour that docs and tests cite.
+// The tolerances. The quirk numbers are those of docs/dialects.md, which says
+// who sends what and what shows it.
 const (
 	// StringBoolean reads "True", "true", "False" and "false", in any case, as
 	// booleans (quirks 12–16).
