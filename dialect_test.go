@@ -61,6 +61,32 @@ func TestQuirk113EmptySegmentsAreNoted(t *testing.T) {
 	}
 }
 
+// Quirk 32: the bare name of an extension's attribute is noted in the parameters
+// attributes and excludedAttributes too, and names nothing where it is not
+// tolerated.
+func TestQuirk32ShortNamesInParameters(t *testing.T) {
+	t.Parallel()
+	const department = "/" + enterpriseURN + "/department"
+	for _, dialect := range []scim.Dialect{scim.Auto, scim.Entra, scim.Google, scim.Strict} {
+		d := acme(scim.Policy{})
+		d.Dialect = dialect
+		r := newManagedRig(t, scim.NoRoles{}, d, nil)
+		ada := r.post("/Users", `{"schemas":["`+userURN+`","`+enterpriseURN+`"],"userName":"ada@acme.example","title":"Countess",
+			"`+enterpriseURN+`":{"department":"Navy"}}`)
+		var fired []string
+		shown, kept := absent, any("Navy")
+		if dialect.Lenience().Has(attr.ShortExtensionPath) {
+			fired, shown, kept = []string{"short-extension-path"}, "Navy", absent
+		}
+		r.get("/Users/"+ada+"?attributes=department").shows(department, shown).shows("/title", absent)
+		require.Equal(t, fired, r.logged().Fired.Names(), dialect)
+		r.get("/Users/"+ada+"?excludedAttributes=department").shows(department, kept).shows("/title", "Countess")
+		require.Equal(t, fired, r.logged().Fired.Names(), dialect)
+		r.get("/Users?attributes=title,"+enterpriseURN+":department").shows("/Resources/0"+department, "Navy")
+		require.Empty(t, r.logged().Fired.Names(), dialect)
+	}
+}
+
 // D8: what was tolerated is in the log also of a request that was refused after
 // all.
 func TestD8TheLogOfARefusalSaysWhatFired(t *testing.T) {

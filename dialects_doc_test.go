@@ -366,6 +366,13 @@ func sharedTolerances() attr.Lenience {
 	return shared
 }
 
+// ofNoClient says what the dialects are that bear no client's name: Auto and
+// Strict.
+var ofNoClient = []struct{ about, more string }{
+	{"any client; the default", "all others"},
+	{"clients that keep to the RFCs", "no tolerance at all, none of the shared ones either"},
+}
+
 // document writes it.
 func (p *proofs) document(t testing.TB, quirks []quirk, tolerances []toleranceText) string {
 	t.Helper()
@@ -399,10 +406,8 @@ its number), a vector under testdata, or a test. All of them run with the tests 
 	row("---", "---", "---", "---")
 	for i, d := range scim.Dialects() {
 		about, more := comments[i].text, code((d.Lenience() &^ shared).Names())
-		if d == scim.Auto {
-			about, more = "any client; the default", "all others"
-		} else if d == scim.Strict {
-			about, more = "clients that keep to the RFCs", "no tolerance at all, none of the shared ones either"
+		if i < len(ofNoClient) {
+			about, more = ofNoClient[i].about, ofNoClient[i].more
 		}
 		var names []string
 		for _, name := range slices.Sorted(maps.Keys(p.conversations)) {
