@@ -48,6 +48,10 @@ lint: $(GOLANGCI_LINT) ## run the linters and the check of the format in all mod
 	$(GOLANGCI_LINT) config verify
 	$(GOLANGCI_LINT) run $(EVERY_PACKAGE)
 
+.PHONY: docs
+docs: ## write docs/dialects.md anew from its sources
+	go test . -run '^TestDialectsDocument$$' -update
+
 .PHONY: fmt
 fmt: $(GOLANGCI_LINT) ## format all Go files
 	$(GOLANGCI_LINT) fmt

@@ -204,7 +204,7 @@ func allocated(f func()) uint64 {
 }
 
 // TestHugeBody sends 20 MB, announced and not: 413, with no more memory than
-// the limit of 2 MB asks for (rule E3).
+// the limit of 2 MB asks for (rule E3), in SCIM (quirk 116).
 func TestHugeBody(t *testing.T) {
 	const size = 20 << 20
 	onTargets(t, nil, func(t *testing.T, g *target) {
@@ -228,7 +228,7 @@ func TestHugeBody(t *testing.T) {
 }
 
 // TestHugeGroup sends as much where 32 MB are allowed: the memory is in
-// proportion to the body, and what is over the limit is a 413.
+// proportion to the body (quirk 69), and what is over the limit is a 413.
 func TestHugeGroup(t *testing.T) {
 	const size = 20 << 20
 	g := newTarget(t, stores["memstore"](), nil)

@@ -24,6 +24,8 @@ import (
 // no update is lost, the sequence of events has no gap, what the events tell
 // adds up to the state, and the Provisioner saw every account's last state.
 //
+// Some of them change one group at the same time (quirk 70).
+//
 // A store without transactions promises less, and is held to that: updates are
 // not lost, but the calls of the Provisioner come in no order.
 func TestConcurrentClients(t *testing.T) {

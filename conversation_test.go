@@ -17,6 +17,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/muster-id/scim"
 )
 
 // conversationBase is the path at which [newConversationHandler] mounts the
@@ -50,7 +52,7 @@ type conversation struct {
 // conversationDirectory is the configuration under which a conversation holds.
 type conversationDirectory struct {
 	Domains []string `json:"domains"` // verified for the tenant
-	Dialect string   `json:"dialect"` // auto, okta, entra or strict
+	Dialect string   `json:"dialect"` // by name
 	Email   string   `json:"email"`   // reject, keep, domains or allow (rule A4)
 }
 
@@ -162,8 +164,8 @@ func (c *conversation) check() error {
 	if c.Name == "" || c.Provider == "" || c.Source == "" {
 		return errors.New("name, provider and source are required")
 	}
-	if !slices.Contains([]string{"auto", "okta", "entra", "strict"}, c.Directory.Dialect) {
-		return fmt.Errorf("unknown dialect %q", c.Directory.Dialect)
+	if _, err := scim.ParseDialect(c.Directory.Dialect); err != nil {
+		return err
 	}
 	if !slices.Contains([]string{"reject", "keep", "domains", "allow"}, c.Directory.Email) {
 		return fmt.Errorf("unknown email policy %q", c.Directory.Email)
@@ -839,12 +841,8 @@ func indented(body []byte) string {
 
 // notInConversations are the numbered quirks that no conversation shows, and why.
 var notInConversations = map[int]string{
-	23:  "sent by Keycloak alone",
-	56:  "sent by OneLogin alone",
-	62:  "Salesforce-style clients alone",
 	69:  "thousands of members: a matter of measurement, not of wire form",
 	70:  "parallel requests: a conversation is sequential",
-	109: "sent by JumpCloud alone",
 	117: "needs a rate limit to be configured",
 	123: "no client known",
 }

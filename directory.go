@@ -112,4 +112,4 @@ const (
 )
 
 // lenience returns the tolerances of the directory's dialect.
-func (d *Directory) lenience() attr.Lenience { return d.Dialect.lenience() }
+func (d *Directory) lenience() attr.Lenience { return d.Dialect.Lenience() }

@@ -150,6 +150,12 @@ func (x *exchange) serve(ctx context.Context) error {
 	if !ok {
 		return refuse(http.StatusNotFound, "", "there is nothing at this path; the endpoints are listed at /ResourceTypes")
 	}
+	if x.route.empty {
+		if !x.q.lenience.Has(attr.EmptySegment) {
+			return refuse(http.StatusNotFound, "", "a segment of the path is empty; take away the slash at its end, or the double one")
+		}
+		x.q.Fired |= attr.EmptySegment
+	}
 	switch x.route.kind {
 	case resources:
 	case self:
@@ -320,8 +326,24 @@ func (x *exchange) view(t *ResourceType) (parameters, view, error) {
 	if err != nil {
 		return p, v, err
 	}
+	x.noteShort(t, p.attributes)
+	x.noteShort(t, p.excluded)
 	v.projection = t.Project(p.attributes, p.excluded)
 	return p, v, nil
+}
+
+// noteShort notes that a client names attributes of extensions without their
+// URN (quirk 32). Where the directory does not tolerate that they are names of
+// nothing, which are ignored.
+func (x *exchange) noteShort(t *ResourceType, names []string) {
+	for i, name := range names {
+		_, fired := t.Lookup(name, attr.ShortExtensionPath)
+		if !x.q.lenience.Has(fired) {
+			names[i] = ""
+			continue
+		}
+		x.q.Fired |= fired
+	}
 }
 
 // base returns the URL below which the endpoints are.

@@ -913,7 +913,8 @@ func TestRoutes(t *testing.T) {
 	require.Len(t, routes, 26)
 }
 
-// TestWriteError: a host's own middleware refuses as the handler does.
+// TestWriteError: a host's own middleware refuses as the handler does (quirk
+// 116), also with the seconds to wait (quirk 117).
 func TestWriteError(t *testing.T) {
 	for name, c := range map[string]struct {
 		err        error

@@ -14,6 +14,7 @@ type route struct {
 	search bool          // a query that is posted, RFC 7644 section 3.4.3
 	prefix string        // escaped path before the endpoint, for absolute URLs
 	path   string        // from the endpoint on, for the log
+	empty  bool          // a segment of the path is: there is a slash too many
 }
 
 type routeKind uint8
@@ -44,8 +45,8 @@ func (h *Handler) Routes() []string {
 }
 
 // route reads the path from its end: whatever comes before the endpoint is
-// where the handler was mounted. Slashes at the end and double ones mean
-// nothing, and an id is one escaped segment, so that it may hold a slash.
+// where the handler was mounted. Slashes at the end and double ones are passed
+// over and noted; an id is one escaped segment, so that it may hold a slash.
 func (e *Engine) route(r *http.Request) (route, bool) {
 	path := r.URL.Path
 	raw := r.URL.RawPath != ""
@@ -84,6 +85,7 @@ func (e *Engine) route(r *http.Request) (route, bool) {
 		at = 0
 	}
 	rt.path = path[max(at-1, 0):end]
+	rt.empty = end < len(path) || beforeEnd < lastAt-1 || at >= 2 && path[at-2] == '/'
 	if !ok && rt.kind == resources && rt.typ == nil {
 		rt.search = last == searchSegment
 		if rt.search {
@@ -91,6 +93,7 @@ func (e *Engine) route(r *http.Request) (route, bool) {
 		}
 		if e.isRoot(path[:end], raw) {
 			ok, at, rt.kind, rt.path = true, end, root, "/"
+			rt.empty = false // a path has a slash at least
 			if rt.search {
 				rt.path = "/" + searchSegment
 			}

@@ -513,6 +513,7 @@ func strangers(t *testing.T, r *ruleRig) map[string]string {
 	return all
 }
 
+// What providers send of members that nobody has (quirk 68) is left out.
 func TestC10UnknownMembersAreDropped(t *testing.T) {
 	t.Parallel()
 	onEveryStore(t, strictly, func(t *testing.T, r *ruleRig) {
@@ -551,6 +552,7 @@ func TestC10UnknownMembersAreDropped(t *testing.T) {
 	})
 }
 
+// The other policy for quirk 68.
 func TestC10UnknownMembersAreRefusedByPolicy(t *testing.T) {
 	t.Parallel()
 	onEveryStore(t, func() *scim.Directory { return acme(scim.Policy{UnknownMembers: scim.RejectUnknownMembers}) }, func(t *testing.T, r *ruleRig) {

@@ -106,6 +106,8 @@ func TestTolerancesTogether(t *testing.T) {
 		{"quirk 20, 51", `"list":""`, ``, attr.ArrayMissing | attr.Blank},
 		{"quirk 53", `"complex":{"value":"","other":""}`, ``, attr.Blank},
 		{"quirk 56: in a list", `"list":[{"value":""},{"value":"x","type":""}]`, `"list":[{"value":"x"}]`, attr.Blank},
+		{"quirk 56: nothing but a type is left", `"list":[{"value":"","type":"work","primary":true},{"value":"x","type":"work"}]`, `"list":[{"value":"x","type":"work"}]`, attr.Blank},
+		{"quirk 56: nothing but a type was sent", `"list":[{"type":"work"}]`, `"list":[{"type":"work"}]`, 0},
 		{"quirk 51: null is no tolerance", `"text":null,"complex":null,"list":null,"bool":null`, ``, 0},
 	} {
 		t.Run(c.rule, func(t *testing.T) {

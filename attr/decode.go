@@ -252,7 +252,7 @@ func (d *Doc) value(a *Attribute, l Lenience) (*Node, error) {
 		if d.limits.Values > 0 && sent > d.limits.Values && a != d.limits.Uncounted {
 			return nil, errorOf(TooMany, a.Path(), " has more than ", strconv.Itoa(d.limits.Values), " values; send fewer")
 		}
-		c, err := d.single(a, l)
+		c, err := d.element(a, l)
 		if err != nil {
 			return nil, err
 		}
@@ -283,7 +283,7 @@ func (d *Doc) value(a *Attribute, l Lenience) (*Node, error) {
 
 // alone reads one value as a list of one.
 func (d *Doc) alone(a *Attribute, l Lenience) (*Node, error) {
-	c, err := d.single(a, l)
+	c, err := d.element(a, l)
 	if c == nil || err != nil {
 		return nil, err
 	}

@@ -8,8 +8,8 @@ import "math/bits"
 // collected in a set of the same type.
 type Lenience uint64
 
-// The tolerances. The quirk numbers are those of the catalogue of provider
-// behaviour that docs and tests cite.
+// The tolerances. The quirk numbers are those of docs/dialects.md, which says
+// who sends what and what shows it.
 const (
 	// StringBoolean reads "True", "true", "False" and "false", in any case, as
 	// booleans (quirks 12–16).
@@ -18,24 +18,25 @@ const (
 	// where a simple value is expected (quirk 17).
 	WrappedScalar
 	// SingleInArray takes the one element of an array where a single value is
-	// expected, and an empty array for no value (quirks 18, 54).
+	// expected, and an empty array for no value (quirk 18).
 	SingleInArray
 	// ScalarForComplex reads a simple value as the "value" of a complex
-	// attribute (quirk 19).
+	// attribute (quirks 19, 20).
 	ScalarForComplex
 	// ArrayMissing reads a single value as an array of one (quirk 20).
 	ArrayMissing
 	// Stringified accepts numbers and booleans for strings, and numbers in
 	// strings (quirk 21).
 	Stringified
-	// Blank reads an empty string, and a complex value with nothing but empty
-	// strings, as unassigned (quirks 51, 53, 56).
+	// Blank reads an empty string as unassigned, and so a complex value with
+	// nothing else, or in a list with nothing else but its type (quirks 51, 53,
+	// 56).
 	Blank
-	// UnknownAttribute ignores attributes that no schema defines (quirks 36,
-	// 93). RFC 7644 section 3.3 leaves it to the service provider.
+	// UnknownAttribute ignores attributes that no schema defines (quirks 31,
+	// 36, 74, 93, 103). RFC 7644 section 3.3 leaves it to the service provider.
 	UnknownAttribute
 	// OddSchemas accepts missing, repeated, malformed, foreign and SCIM 1.0 URNs
-	// in "schemas" (quirks 3, 92).
+	// in "schemas" (quirks 3, 75, 92).
 	OddSchemas
 	// SecondPrimary keeps the first of several primary values (RFC 7643
 	// section 2.4 allows one).
@@ -48,17 +49,17 @@ const (
 	OperationsName
 	// DottedKeys reads keys such as "name.givenName", "emails[…].value" and
 	// "urn:…:User:department" in the value of an operation without path
-	// (quirks 24, 25, 35).
+	// (quirks 24, 25, 35, 42).
 	DottedKeys
 	// ShortExtensionPath finds an attribute of an extension by its bare name
-	// where no other attribute has it (quirk 32).
+	// where no other attribute has it (quirks 32, 83).
 	ShortExtensionPath
 	// CreateElement makes replace create the element that a filter of
 	// equalities describes, where RFC 7644 section 3.5.2.3 answers noTarget
-	// (quirks 38–44).
+	// (quirks 16, 38–44).
 	CreateElement
 	// RemoveByValue removes just the values given with a remove operation
-	// (quirks 48, 58).
+	// (quirks 48, 58, 62).
 	RemoveByValue
 	// RemoveNested reads {"members":[…]} as the value of a remove operation
 	// on members (quirk 62).
@@ -83,6 +84,9 @@ const (
 	DoubleEncoded
 	// BareToken accepts a token without the word Bearer (quirk 115).
 	BareToken
+	// EmptySegment reads past a slash at the end of a path and a double one
+	// (quirk 113).
+	EmptySegment
 
 	lenienceEnd
 )
@@ -98,7 +102,7 @@ var lenienceNames = [...]string{
 	"stringified", "blank", "unknown-attribute", "odd-schemas", "second-primary",
 	"operation-case", "operations-name", "dotted-keys", "short-extension-path", "create-element",
 	"remove-by-value", "remove-nested", "remove-absent", "read-only-in-value", "stringified-object",
-	"value-path-filter", "unquoted-literal", "double-encoded", "bare-token",
+	"value-path-filter", "unquoted-literal", "double-encoded", "bare-token", "empty-segment",
 }
 
 // Has reports whether all of what is in l.

@@ -419,7 +419,8 @@ func TestMembershipAgreesWithModel(t *testing.T) {
 }
 
 // The work must grow with the number of members, not with its square: ten
-// times as many may take thirty times as long at most, noise included.
+// times as many may take thirty times as long at most, noise included (quirk
+// 69).
 func TestMembershipIsLinear(t *testing.T) {
 	typ := resourceTypes["Group"]
 	members := attribute(t, typ, "members")

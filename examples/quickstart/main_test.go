@@ -219,7 +219,7 @@ func TestPoliciesOfTheFlagsHold(t *testing.T) {
 
 func TestDialectOfTheFlagHolds(t *testing.T) {
 	const entra = `{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":[{"op":"Replace","path":"active","value":"False"}]}`
-	for dialect, want := range map[string]int{"auto": 200, "entra": 200, "okta": 400, "strict": 400} {
+	for dialect, want := range map[string]int{"auto": 200, "entra": 200, "okta": 400, "google": 400, "strict": 400} {
 		p := start(t, "-json", "-dialect", dialect)
 		acme := p.reached()
 		_, user := acme.send(t, http.MethodPost, "/Users", ada)

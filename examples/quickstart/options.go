@@ -48,6 +48,15 @@ const (
 	anyPort = "127.0.0.1:0"
 )
 
+// dialectNames lists what -dialect may be.
+func dialectNames() string {
+	var names []string
+	for _, d := range scim.Dialects() {
+		names = append(names, d.String())
+	}
+	return strings.Join(names, "|")
+}
+
 // parseOptions reads the flags. Every error names the flag, what is wrong with
 // it and what to do. For -help it writes the usage and returns [flag.ErrHelp].
 func parseOptions(args []string, usage io.Writer) (*options, error) {
@@ -65,7 +74,7 @@ func parseOptions(args []string, usage io.Writer) (*options, error) {
 	flags.Func("org", "an organization and its email domains, `name[:domain,domain]`; may be repeated (default "+defaultOrg+")", o.addOrganization)
 	flags.TextVar(&o.policy.Email, "email", o.policy.Email, "what to do about a changed email: `reject|keep|domains|allow`; keep leaves the account its old one, domains allows those of the organization")
 	flags.TextVar(&o.policy.Domain, "domains-policy", o.policy.Domain, "who may come from outside of the domains: `reject|guest|any`; a guest is stored and has no access")
-	flags.TextVar(&o.dialect, "dialect", o.dialect, "whose habits to tolerate: `auto|strict|okta|entra`")
+	flags.TextVar(&o.dialect, "dialect", o.dialect, "whose habits to tolerate: `"+dialectNames()+"`")
 	flags.Func("token-file", "`file` that keeps the tokens, so that they are the same after a restart; created with mode 0600", func(s string) error {
 		if s == "" {
 			return errors.New("it names a file; leave the flag out for tokens that end with the process")

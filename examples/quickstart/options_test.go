@@ -71,7 +71,7 @@ func TestFlagsThatAreWrong(t *testing.T) {
 		{[]string{"-org", "acme:a.example", "-org", "globex:b.example,A.EXAMPLE"}, "-org", "is acme's already", "name it once"},
 		{[]string{"-email", "never"}, "-email", `"never"`, "reject, keep, domains, allow"},
 		{[]string{"-domains-policy", ""}, "-domains-policy", `""`, "reject, guest, any"},
-		{[]string{"-dialect", "Okta"}, "-dialect", `"Okta"`, "auto, strict, okta or entra"},
+		{[]string{"-dialect", "Okta"}, "-dialect", `"Okta"`, "auto, strict, okta, entra, google"},
 		{[]string{"-addr", "8080"}, "-addr", `"8080"`, "such as 127.0.0.1:8080"},
 		{[]string{"-token-file", ""}, "-token-file", "names a file", "leave the flag out"},
 		{[]string{"-orgs", "acme"}, "-orgs", "not defined", ""},
@@ -92,7 +92,7 @@ func TestHelpListsTheFlags(t *testing.T) {
 	status, stdout, stderr := runToEnd(t, "-help")
 	require.Zero(t, status)
 	require.Empty(t, stderr)
-	for _, name := range []string{"-addr host:port", "-org name[:domain,domain]", "-email reject|keep|domains|allow", "-domains-policy reject|guest|any", "-dialect auto|strict|okta|entra", "-token-file file", "-json", "-demo"} {
+	for _, name := range []string{"-addr host:port", "-org name[:domain,domain]", "-email reject|keep|domains|allow", "-domains-policy reject|guest|any", "-dialect auto|strict|okta|entra|google|onelogin", "-token-file file", "-json", "-demo"} {
 		require.Contains(t, stdout, "  "+name)
 	}
 }
