@@ -136,6 +136,9 @@ func (x *exchange) serve(ctx context.Context) error {
 	if !ok {
 		return refuse(http.StatusNotFound, "", "there is nothing at this path; the endpoints are listed at /ResourceTypes")
 	}
+	if err := checkProtocolVersion(x.r, &x.route); err != nil {
+		return err
+	}
 	if x.route.kind != resources {
 		return x.discover()
 	}
@@ -483,7 +486,9 @@ func (x *exchange) tooLarge(limit int64) error {
 //	http.ListenAndServe(addr, scim.Mount("/scim/v2", handler, mux))
 //
 // Any router that hands the handler whole subtrees, and does not clean paths,
-// works as well, with [http.StripPrefix] or without.
+// works as well, with [http.StripPrefix] or without. One that leaves its own
+// "v1" right before the endpoints must strip it: it reads as a version of the
+// protocol, RFC 7644 section 3.13.
 func Mount(prefix string, handler, next http.Handler) http.Handler {
 	if next == nil {
 		next = http.NotFoundHandler()
