@@ -39,6 +39,10 @@ fuzz: ## run each fuzz target of every package for FUZZTIME (5s)
 bench: ## print the speed figures, beside those of a peer
 	go run -C bench .
 
+.PHONY: docs
+docs: ## write what is generated: docs/conformance.md
+	go test -run '^TestConformanceDocument$$' . -update
+
 .PHONY: vet
 vet: ## run go vet in all modules
 	go vet $(EVERY_PACKAGE)

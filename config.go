@@ -137,7 +137,7 @@ func (c *Config) resolve() (Config, error) {
 	}
 	if r.BaseURL != "" {
 		u, err := url.Parse(r.BaseURL)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
 			return r, fmt.Errorf("scim: Config.BaseURL %q is not an absolute http or https URL without query", r.BaseURL)
 		}
 		r.BaseURL = strings.TrimRight(u.String(), "/") // escaped, so that it may stand in JSON

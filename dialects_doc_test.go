@@ -2,7 +2,6 @@ package scim_test
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -25,7 +24,6 @@ import (
 
 //go:generate go test . -run ^TestDialectsDocument$ -update
 
-var update = flag.Bool("update", false, "write docs/dialects.md anew")
 
 // dialectsDocument is made of the source of dialects and tolerances, of the
 // tables beside the conversations, and of the conversations themselves.

@@ -66,7 +66,7 @@ func sameEmail(a, b string) bool {
 	}
 	la, da := splitEmail(a)
 	lb, db := splitEmail(b)
-	return strings.EqualFold(la, lb) && sameDomain(da, db)
+	return attr.EqualFold(la, attr.Fold(lb)) && sameDomain(da, db)
 }
 
 func splitEmail(s string) (local, domain string) {

@@ -150,6 +150,9 @@ func (x *exchange) serve(ctx context.Context) error {
 	if !ok {
 		return refuse(http.StatusNotFound, "", "there is nothing at this path; the endpoints are listed at /ResourceTypes")
 	}
+	if err := checkProtocolVersion(x.r, &x.route); err != nil {
+		return err
+	}
 	if x.route.empty {
 		if !x.q.lenience.Has(attr.EmptySegment) {
 			return refuse(http.StatusNotFound, "", "a segment of the path is empty; take away the slash at its end, or the double one")
@@ -570,7 +573,9 @@ func (x *exchange) tooLarge(limit int64) error {
 //	http.ListenAndServe(addr, scim.Mount("/scim/v2", handler, mux))
 //
 // Any router that hands the handler whole subtrees, and does not clean paths,
-// works as well, with [http.StripPrefix] or without.
+// works as well, with [http.StripPrefix] or without. One that leaves its own
+// "v1" right before the endpoints must strip it: it reads as a version of the
+// protocol, RFC 7644 section 3.13.
 func Mount(prefix string, handler, next http.Handler) http.Handler {
 	if next == nil {
 		next = http.NotFoundHandler()

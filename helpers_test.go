@@ -48,7 +48,8 @@ func (s *naiveStore) Create(_ context.Context, r *scim.Resource) (*scim.Resource
 	if err := scim.CheckUnique(r, maps.Values(s.rows)); err != nil {
 		return nil, err
 	}
-	r = r.WithMeta(scim.Meta{Created: s.now(), LastModified: s.now(), Version: 1})
+	now := s.now()
+	r = r.WithMeta(scim.Meta{Created: now, LastModified: now, Version: 1})
 	s.rows[r.Ref()] = r
 	return r, nil
 }

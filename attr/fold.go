@@ -6,22 +6,33 @@ import (
 	"unicode/utf8"
 )
 
-// Fold returns s in the form in which strings that differ only in case are
-// equal: every rune becomes the representative of its orbit under
-// [unicode.SimpleFold]. Fold(a) == Fold(b) if and only if
-// strings.EqualFold(a, b). A store that compares folded strings byte by byte
-// compares as the in-memory matcher does.
+// Fold returns s in the form in which strings that differ only in case, in the
+// width of letters or in how accents are put on them are equal (RFC 7644
+// sections 5 and 7.8): prepared, every rune becomes the representative of its
+// orbit under [unicode.SimpleFold]. For strings without combining marks and
+// full-width letters Fold(a) == Fold(b) if and only if strings.EqualFold(a, b).
+// A store that compares folded strings byte by byte compares as the in-memory
+// matcher does.
 func Fold(s string) string {
 	for i := 0; i < len(s); i++ {
 		if c := s[i]; c >= utf8.RuneSelf || 'A' <= c && c <= 'Z' {
-			return strings.Map(FoldRune, s)
+			return strings.Map(FoldRune, prepared(s))
 		}
 	}
 	return s
 }
 
+// AppendFold appends Fold(s).
+func AppendFold(b []byte, s string) []byte {
+	for _, r := range prepared(s) {
+		b = utf8.AppendRune(b, FoldRune(r))
+	}
+	return b
+}
+
 // FoldRune returns the representative of r's case-folding orbit: the lower-case
-// letter where the orbit has an ASCII one, else the smallest rune.
+// letter where the orbit has an ASCII one, else the smallest rune, which is no
+// combining mark.
 func FoldRune(r rune) rune {
 	if r < utf8.RuneSelf {
 		if 'A' <= r && r <= 'Z' {
@@ -33,8 +44,11 @@ func FoldRune(r rune) rune {
 	for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
 		least = min(least, f)
 	}
-	if 'A' <= least && least <= 'Z' {
+	switch {
+	case 'A' <= least && least <= 'Z':
 		return least + 'a' - 'A'
+	case least == '\u0345': // a mark that shares its orbit with iota
+		return 'ι'
 	}
 	return least
 }
@@ -42,13 +56,14 @@ func FoldRune(r rune) rune {
 // HasPrefixFold reports whether s begins with the folded string prefix, case
 // ignored.
 func HasPrefixFold(s, prefix string) bool {
-	_, ok := cutPrefixFold(s, prefix)
+	_, ok := cutPrefixFold(prepared(s), prefix)
 	return ok
 }
 
 // HasSuffixFold reports whether s ends with the folded string suffix, case
 // ignored.
 func HasSuffixFold(s, suffix string) bool {
+	s = prepared(s)
 	for len(suffix) > 0 {
 		want, n := utf8.DecodeLastRuneInString(suffix)
 		got, m := utf8.DecodeLastRuneInString(s)
@@ -62,6 +77,7 @@ func HasSuffixFold(s, suffix string) bool {
 
 // ContainsFold reports whether s contains the folded string part, case ignored.
 func ContainsFold(s, part string) bool {
+	s = prepared(s)
 	if len(s) > 1024 && len(part) > 32 {
 		// Trying every place takes the product of both lengths.
 		return strings.Contains(Fold(s), part)
@@ -80,6 +96,7 @@ func ContainsFold(s, part string) bool {
 
 // CompareFold orders s and the folded string t by their folded runes.
 func CompareFold(s, t string) int {
+	s = prepared(s)
 	for s != "" && t != "" {
 		a, n := utf8.DecodeRuneInString(s)
 		b, m := utf8.DecodeRuneInString(t)
@@ -96,10 +113,11 @@ func CompareFold(s, t string) int {
 
 // EqualFold reports whether s and the folded string t are equal, case ignored.
 func EqualFold(s, t string) bool {
-	rest, ok := cutPrefixFold(s, t)
+	rest, ok := cutPrefixFold(prepared(s), t)
 	return ok && rest == ""
 }
 
+// cutPrefixFold is of a string that is prepared.
 func cutPrefixFold(s, prefix string) (rest string, ok bool) {
 	for prefix != "" {
 		if s == "" {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	scim "github.com/muster-id/scim"
 	"github.com/muster-id/scim/attr"
@@ -187,21 +186,7 @@ func (m *Mapper) name(name string) int {
 	if len(name) > len(space) {
 		return m.byName[attr.Fold(name)]
 	}
-	for i := range len(name) {
-		c := name[i]
-		switch {
-		case 'A' <= c && c <= 'Z':
-			c += 'a' - 'A'
-		case c >= utf8.RuneSelf:
-			folded := space[:i]
-			for _, r := range name[i:] {
-				folded = utf8.AppendRune(folded, attr.FoldRune(r))
-			}
-			return m.byName[string(folded)]
-		}
-		space[i] = c
-	}
-	return m.byName[string(space[:len(name)])]
+	return m.byName[string(attr.AppendFold(space[:0], name))]
 }
 
 // Selectors returns the selectors of rules that match the group as it is now,
