@@ -39,13 +39,13 @@ func parseChecks(out []byte) ([]check, error) {
 	return checks, lines.Err()
 }
 
-// A known finding is something that a tool holds against the server and that is
-// no defect of it.
+// A known finding is something that a tool holds against the server: no defect
+// of it, or a gap that is known.
 type known struct {
 	Checks  []string `json:"checks"`            // the names of those that fail
 	Says    string   `json:"says,omitempty"`    // words of their details, which tell it from another failure
 	Dialect string   `json:"dialect,omitempty"` // the one dialect in which it is found, "" for each
-	Why     string   `json:"why"`               // why it is no defect, with the section of the RFC
+	Why     string   `json:"why"`               // why it is found, with the section of the RFC
 }
 
 // An expectation is what a tool says of the server when all is well.

@@ -39,7 +39,8 @@ async function send(method, url, body) {
 
 const names = (users) => JSON.stringify(users.map((u) => u.userName).sort());
 
-// What each library selects. A library that throws takes the filter for wrong.
+// What each library selects. A library that throws takes the filter for wrong, unless it is a TypeError: then it has
+// stumbled over its own feet, and has no opinion.
 const filtering = {
 	'scimmy': (filter, users) => new SCIMMY.Types.Filter(filter).match(users),
 	'scim2-parse-filter': (filter, users) => users.filter(parseFilter.filter(parseFilter.parse(filter))),
@@ -54,7 +55,8 @@ async function filters(users) {
 			let theirs;
 			try {
 				theirs = names(select(filter, structuredClone(users)));
-			} catch {
+			} catch (e) {
+				if (e instanceof TypeError) continue;
 				theirs = '400 invalidFilter';
 			}
 			report(`${library}: filter ${filter}`, ours === theirs ? '' : `the server says ${ours}, the library ${theirs}`);
@@ -110,10 +112,11 @@ async function patches(user) {
 			let theirs;
 			try {
 				theirs = plain(await patch(structuredClone(created), structuredClone(operations)));
-			} catch {
-				theirs = {refused: true};
+			} catch (e) {
+				if (e instanceof TypeError) continue;
+				theirs = {refused: true, message: e.message};
 			}
-			report(`${library}: patch: ${name}`, isDeepStrictEqual(ours, theirs) ? '' : difference(ours, theirs, answer));
+			report(`${library}: patch: ${name}`, ours.refused && theirs.refused || isDeepStrictEqual(ours, theirs) ? '' : difference(ours, theirs, answer));
 		}
 		await send('DELETE', location);
 	}
@@ -122,7 +125,7 @@ async function patches(user) {
 // difference names the attributes that differ.
 function difference(ours, theirs, answer) {
 	if (ours.refused) return `the server says ${answer.status} ${answer.body?.scimType}: ${answer.body?.detail}; the library does it`;
-	if (theirs.refused) return 'the library refuses it, the server does it';
+	if (theirs.refused) return `the library refuses it, the server does it: ${theirs.message}`;
 	const keys = [...new Set([...Object.keys(ours), ...Object.keys(theirs)])].sort();
 	return keys.filter((k) => !isDeepStrictEqual(ours[k], theirs[k]))
 		.map((k) => `${k} is ${JSON.stringify(ours[k])}, of the library ${JSON.stringify(theirs[k])}`).join('; ');
@@ -169,7 +172,7 @@ async function messages() {
 		try {
 			new SCIMMY.Messages.Error(body); // it throws what it reads
 		} catch (e) {
-			if (status === 404 && e.status === 404 && e.message === body.detail) return;
+			if (status === 404 && Number(e.status) === 404 && e.message === body.detail) return;
 			return `${status}, ${e.status}, ${e.message}`;
 		}
 		return 'it was no error';
