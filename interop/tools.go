@@ -29,6 +29,7 @@ var tools = []tool{
 	{"scim2-tester", python, "tester.py"},
 	{"scim-sanity", python, "sanity.py"},
 	{"scim2-client", python, "client.py"},
+	{"scim2-models", python, "models.py"},
 	{"unboundid", java, "UnboundID.java"},
 	{"scim-sdk", java, "ScimSDK.java"},
 	{"node", node, "opinions.js"},

@@ -213,6 +213,12 @@ def _():
     return expect([life["mandy"].id], [m.value for m in got.members])
 
 
+@check("remove who is no member")
+def _():
+    got = modify(life["group"], {"op": "remove", "path": f'members[value eq "{life["babs"].id}"]'})
+    return expect([life["mandy"].id], [m.value for m in got.members])
+
+
 @check("groups of a member")
 def _():
     found = scim.query(Group, SearchRequest(filter=f'members.value eq "{life["mandy"].id}"', excluded_attributes=["members"]))
