@@ -15,9 +15,10 @@ GOVULNCHECK := $(CACHE)/govulncheck-$(GOVULNCHECK_VERSION)/govulncheck
 MODULES := $(patsubst %/,%,$(dir $(wildcard go.mod */go.mod)))
 EVERY_PACKAGE := $(patsubst %,./%/...,$(filter-out .,$(MODULES))) ./...
 
-# How long each fuzz target runs, and what `make test` adds to `go test`.
+# How long each fuzz target runs, and what `make test` and `make interop` add to the commands.
 FUZZTIME ?= 5s
 TESTFLAGS ?=
+INTEROPFLAGS ?=
 
 .PHONY: help
 help: ## show this list
@@ -34,6 +35,10 @@ cover: ## fail if a package that must be covered is below 90 % of its statements
 .PHONY: fuzz
 fuzz: ## run each fuzz target of every package for FUZZTIME (5s)
 	.ci/fuzz $(FUZZTIME)
+
+.PHONY: interop
+interop: ## run software of others against the quickstart (INTEROPFLAGS='-only node -v')
+	go run -C interop . -cache "$(CACHE)" $(INTEROPFLAGS)
 
 .PHONY: bench
 bench: ## print the speed figures, beside those of a peer

@@ -24,7 +24,6 @@ import (
 
 //go:generate go test . -run ^TestDialectsDocument$ -update
 
-
 // dialectsDocument is made of the source of dialects and tolerances, of the
 // tables beside the conversations, and of the conversations themselves.
 const dialectsDocument = "docs/dialects.md"

@@ -3,6 +3,8 @@ package scim
 import (
 	"context"
 	"net/http"
+	"slices"
+	"strings"
 )
 
 // self serves /Me, the user whose credential it is (RFC 7644 section 3.11): as
@@ -10,7 +12,7 @@ import (
 // /Me, so that nobody reactivates or reads themselves after access has ended;
 // what such a caller may do to /Users is the host's to say.
 func (x *exchange) self(ctx context.Context, subject string) error {
-	const methods = "GET, PUT, PATCH, DELETE"
+	methods := []string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodPatch, http.MethodDelete}
 	switch {
 	case x.route.id != "":
 		return refuse(http.StatusNotFound, "", "there is nothing below /Me")
@@ -18,8 +20,8 @@ func (x *exchange) self(ctx context.Context, subject string) error {
 		// The RFC leaves to us what is created: nothing, as who calls is a user
 		// already, or nobody.
 		return refuse(http.StatusNotImplemented, "", "/Me cannot be created; users are created with POST /Users, RFC 7644 section 3.11")
-	case x.r.Method != http.MethodGet && x.r.Method != http.MethodPut && x.r.Method != http.MethodPatch && x.r.Method != http.MethodDelete:
-		return x.methodNotAllowed(methods)
+	case !slices.Contains(methods, x.r.Method):
+		return x.methodNotAllowed(strings.Join(methods, ", "))
 	case subject == "":
 		return refuse(http.StatusNotImplemented, "", "/Me is the user whose credential it is, and this one is nobody's; name the user, as in /Users/{id}, RFC 7644 section 3.11")
 	case !isText(subject):

@@ -22,8 +22,8 @@ func (x *exchange) root(ctx context.Context) (err error) {
 		return x.methodNotAllowed("POST")
 	case x.route.search:
 		p, err = x.searchParameters()
-	case x.r.Method != http.MethodGet:
-		return x.methodNotAllowed("GET")
+	case x.r.Method != http.MethodGet && x.r.Method != http.MethodHead:
+		return x.methodNotAllowed("GET, HEAD")
 	default:
 		p, err = parseParameters(x.r.URL.RawQuery)
 	}

@@ -64,7 +64,8 @@ const (
 	// RemoveNested reads {"members":[…]} as the value of a remove operation
 	// on members (quirk 62).
 	RemoveNested
-	// RemoveAbsent lets a remove succeed that finds nothing (quirk 49).
+	// RemoveAbsent lets a remove succeed whose filter finds nothing, where
+	// RFC 7644 section 3.12 answers noTarget (quirk 49).
 	RemoveAbsent
 	// ReadOnlyInValue ignores id, schemas, meta and other read-only attributes
 	// among the values of a PATCH (quirk 37).

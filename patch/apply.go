@@ -114,9 +114,11 @@ func (w *writer) required(a *attr.Attribute) error {
 	return w.fail(attr.Mutable, a.Path(), " is required and cannot be removed, RFC 7644 section 3.5.2.2; replace it by another value")
 }
 
-// absent is the outcome of a remove operation that found nothing.
+// absent is the outcome of a remove operation that found nothing. An attribute
+// without value is unassigned already, which is what RFC 7644 section 3.5.2.2
+// asks for; only a filter that yields no match has no target (section 3.12).
 func (w *writer) absent() error {
-	if w.allow(attr.RemoveAbsent) {
+	if w.filter == nil || w.allow(attr.RemoveAbsent) {
 		return nil
 	}
 	return w.fail(attr.NoTarget, "there is no such value, RFC 7644 section 3.12; leave the operation out")

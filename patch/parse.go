@@ -316,10 +316,39 @@ func (p *parser) whole(value []byte) error {
 			value = []byte(inner)
 		}
 	}
+	if value[0] == '[' && p.lenience.Has(attr.SingleInArray) {
+		single, err := p.single(value)
+		if err != nil {
+			return err
+		}
+		value = single
+	}
 	if value[0] != '{' {
 		return p.fail(attr.InvalidValue, "without path the value must be an object of attributes, RFC 7644 section 3.5.2; send one, or a path")
 	}
 	return p.attributes(nil, value)
+}
+
+// single returns the object that is the one element of an array, or the array
+// where it is something else.
+func (p *parser) single(array []byte) ([]byte, error) {
+	r := borrow(array, p.limits.Depth)
+	defer giveBack(r)
+	if err := r.Begin(); err != nil {
+		return nil, syntax(err)
+	}
+	if !r.More() {
+		return array, nil
+	}
+	element, err := r.Raw()
+	if err != nil {
+		return nil, syntax(err)
+	}
+	if r.More() || element[0] != '{' {
+		return array, nil
+	}
+	p.fired |= attr.SingleInArray
+	return element, nil
 }
 
 // attributes reads an object of attributes of an extension, or of the document
