@@ -49,7 +49,7 @@ func ExampleTypes_With() {
 	types, err := scim.CoreTypes().With(devices...)
 	must(err)
 
-	auth, err := scim.StaticTokens(scim.Token{Secret: "example-token-of-a-fair-length", Directory: &scim.Directory{Tenant: "acme", ID: "okta"}})
+	auth, err := scim.StaticTokens(scim.Token{Secret: "made-with-openssl-rand-hex-32", Directory: &scim.Directory{Tenant: "acme", ID: "okta"}})
 	must(err)
 	handler, err := scim.NewHandler(memstore.New(types, nil), scim.NoRoles{}, auth, &scim.Config{Types: types})
 	must(err)
@@ -73,7 +73,7 @@ func ExampleTypes_With() {
 func serials(server, path, filter string) (found []string) {
 	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, server+"/scim/v2"+path+"?filter="+url.QueryEscape(filter), http.NoBody)
 	must(err)
-	r.Header.Set("Authorization", "Bearer example-token-of-a-fair-length")
+	r.Header.Set("Authorization", "Bearer made-with-openssl-rand-hex-32")
 	res, err := http.DefaultClient.Do(r)
 	must(err)
 	defer res.Body.Close()

@@ -203,9 +203,7 @@ func (r *reference) onExtension(c *step) {
 	}
 	values, there := r.doc[x.Name].(map[string]any)
 	switch {
-	case !there && c.op == "remove":
-		r.refuse(attr.NoTarget)
-	case !there:
+	case !there: // unassigned already
 	case x.Required:
 		r.refuse(attr.Mutable)
 	default:
@@ -240,8 +238,7 @@ func (r *reference) onAttribute(in map[string]any, c *step) {
 	case c.op == "remove" && a.MultiValued && c.value != nil:
 		r.refuse(attr.InvalidValue) // not defined, and all would go
 	case c.op == "remove" && sub == nil:
-		if !had {
-			r.refuse(attr.NoTarget)
+		if !had { // unassigned already
 			return
 		}
 		r.keepsImmutable(a, old)
@@ -251,8 +248,7 @@ func (r *reference) onAttribute(in map[string]any, c *step) {
 	case a.Kind == attr.Complex:
 		object, _ := old.(map[string]any)
 		if c.op == "remove" {
-			if _, there := object[sub.Name]; !there {
-				r.refuse(attr.NoTarget)
+			if _, there := object[sub.Name]; !there { // unassigned already
 				return
 			}
 			r.remove(a, object, sub)
@@ -405,6 +401,7 @@ func (r *reference) onSelected(in map[string]any, c *step, unassign func()) {
 		}
 	}
 	switch {
+	case found == 0 && c.op == "remove" && c.on.holds == nil: // unassigned already
 	case found == 0:
 		r.refuse(attr.NoTarget)
 	case len(left) == 0:
@@ -680,13 +677,13 @@ func identity(a *attr.Attribute, v any, exact bool) string {
 
 // key tells one value of a multi-valued attribute from another: no combination
 // of value and type is there twice (RFC 7643 section 2.4); a value without
-// "value" is all that it says but whether it is primary.
+// "value" is all that a client can say of it but whether it is primary.
 func key(a *attr.Attribute, v any) string {
 	object, ok := v.(map[string]any)
 	if !ok {
 		return identity(a, v, false)
 	}
-	if value := named(a, "value"); value != nil && object[value.Name] != nil {
+	if value := named(a, "value"); value != nil && value.Mutability != attr.ReadOnly && object[value.Name] != nil {
 		k := "value " + identity(value, object[value.Name], false)
 		if t := named(a, "type"); t != nil && object[t.Name] != nil {
 			k += " type " + identity(t, object[t.Name], false)
@@ -695,7 +692,7 @@ func key(a *attr.Attribute, v any) string {
 	}
 	rest := map[string]any{}
 	for name, c := range object {
-		if p := a.PrimarySub(); p == nil || p.Name != name {
+		if p := a.PrimarySub(); (p == nil || p.Name != name) && named(a, name).Mutability != attr.ReadOnly {
 			rest[name] = c
 		}
 	}
