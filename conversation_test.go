@@ -888,24 +888,18 @@ var notInConversations = map[int]string{
 // TestConversationsCoverQuirks: each numbered quirk of the clients in scope is named by
 // the reason of at least one step.
 func TestConversationsCoverQuirks(t *testing.T) {
-	const last = 128
-	named := regexp.MustCompile(`\bquirks? ([0-9]+(?:(?:, | and )[0-9]+)*)`)
-	number := regexp.MustCompile(`[0-9]+`)
 	seen := map[int]bool{}
 	for name, c := range loadConversations(t) {
 		for i, s := range c.Steps {
-			for _, group := range named.FindAllStringSubmatch(s.Why, -1) {
-				for _, text := range number.FindAllString(group[1], -1) {
-					n, err := strconv.Atoi(text)
-					if err != nil || n < 1 || n > last {
-						t.Errorf("%s: step %d names quirk %s", name, i+1, text)
-					}
-					seen[n] = true
+			for _, n := range quirksIn(s.Why) {
+				if n < 1 || n > lastQuirk {
+					t.Errorf("%s: step %d names quirk %d", name, i+1, n)
 				}
+				seen[n] = true
 			}
 		}
 	}
-	for n := 1; n <= last; n++ {
+	for n := 1; n <= lastQuirk; n++ {
 		reason, excused := notInConversations[n]
 		switch {
 		case !seen[n] && !excused:
