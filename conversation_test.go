@@ -47,6 +47,17 @@ type conversation struct {
 	// fired returns the names of the tolerances that fired since the last call.
 	// newConversationHandler sets it; a step with "fired" fails without it.
 	fired func() []string
+
+	// left returns what was left out of the last request. newConversationHandler
+	// sets it; a step with "left" fails without it.
+	left func() leftOut
+}
+
+// leftOut is what the request log says was not applied, and is answered with
+// success all the same.
+type leftOut struct {
+	Ignored []string `json:"ignored"` // attributes of a PATCH that no schema defines
+	Unknown []string `json:"unknown"` // ids of members that nobody has
 }
 
 // conversationDirectory is the configuration under which a conversation holds.
@@ -71,6 +82,7 @@ type step struct {
 	Response stepResponse      `json:"response"`
 	Save     map[string]string `json:"save"`     // variable: JSON pointer into the answer
 	Fired    *[]string         `json:"fired"`    // tolerances among those that fired; none if empty
+	Left     *leftOut          `json:"left"`     // exactly what was left out
 	Accounts json.RawMessage   `json:"accounts"` // pattern for a list of toldAccount
 }
 
@@ -411,6 +423,9 @@ func (s *step) effects(c *conversation, vars map[string]string) []string {
 		}
 		problems = append(problems, match(pattern, got, "accounts")...)
 	}
+	if s.Left != nil {
+		problems = append(problems, s.leftProblems(c, vars)...)
+	}
 	if s.Fired != nil {
 		if c.fired == nil {
 			return append(problems, "fired: newConversationHandler did not set fired")
@@ -422,6 +437,29 @@ func (s *step) effects(c *conversation, vars map[string]string) []string {
 			if !slices.Contains(fired, want) {
 				problems = append(problems, fmt.Sprintf("fired: want %q among them, got %q", want, fired))
 			}
+		}
+	}
+	return problems
+}
+
+func (s *step) leftProblems(c *conversation, vars map[string]string) (problems []string) {
+	if c.left == nil {
+		return []string{"left: newConversationHandler did not set left"}
+	}
+	got := c.left()
+	for _, list := range []struct {
+		name      string
+		want, got []string
+	}{{"ignored", s.Left.Ignored, got.Ignored}, {"unknown", s.Left.Unknown, got.Unknown}} {
+		want := slices.Clone(list.want)
+		for i := range want {
+			var err error
+			if want[i], err = substitute(want[i], vars); err != nil {
+				return append(problems, err.Error())
+			}
+		}
+		if !slices.Equal(want, list.got) {
+			problems = append(problems, fmt.Sprintf("left/%s: want %q, got %q", list.name, want, list.got))
 		}
 	}
 	return problems
@@ -850,24 +888,18 @@ var notInConversations = map[int]string{
 // TestConversationsCoverQuirks: each numbered quirk of the clients in scope is named by
 // the reason of at least one step.
 func TestConversationsCoverQuirks(t *testing.T) {
-	const last = 128
-	named := regexp.MustCompile(`\bquirks? ([0-9]+(?:(?:, | and )[0-9]+)*)`)
-	number := regexp.MustCompile(`[0-9]+`)
 	seen := map[int]bool{}
 	for name, c := range loadConversations(t) {
 		for i, s := range c.Steps {
-			for _, group := range named.FindAllStringSubmatch(s.Why, -1) {
-				for _, text := range number.FindAllString(group[1], -1) {
-					n, err := strconv.Atoi(text)
-					if err != nil || n < 1 || n > last {
-						t.Errorf("%s: step %d names quirk %s", name, i+1, text)
-					}
-					seen[n] = true
+			for _, n := range quirksIn(s.Why) {
+				if n < 1 || n > lastQuirk {
+					t.Errorf("%s: step %d names quirk %d", name, i+1, n)
 				}
+				seen[n] = true
 			}
 		}
 	}
-	for n := 1; n <= last; n++ {
+	for n := 1; n <= lastQuirk; n++ {
 		reason, excused := notInConversations[n]
 		switch {
 		case !seen[n] && !excused:
@@ -1067,6 +1099,9 @@ func TestConversationRunner(t *testing.T) {
 		{"another account", get + `,"response":{"status":200},"accounts":[{"id":"1","active":true}]`, 200, scim, "", `{"id":"1"}`, "accounts/0/active"},
 		{"fired", get + `,"response":{"status":200},"fired":["a"]`, 200, scim, "", `{"id":"1"}`, ""},
 		{"another fired", get + `,"response":{"status":200},"fired":["a","c"]`, 200, scim, "", `{"id":"1"}`, `fired: want "c" among them`},
+		{"left out", get + `,"response":{"status":200},"left":{"ignored":["x"],"unknown":["7"]}`, 200, scim, "", `{"id":"1"}`, ""},
+		{"something else ignored", get + `,"response":{"status":200},"left":{"ignored":["y"],"unknown":["7"]}`, 200, scim, "", `{"id":"1"}`, `left/ignored: want ["y"], got ["x"]`},
+		{"nothing should be unknown", get + `,"response":{"status":200},"left":{"ignored":["x"]}`, 200, scim, "", `{"id":"1"}`, `left/unknown: want [], got ["7"]`},
 		{"none should have fired", get + `,"response":{"status":200},"fired":[]`, 200, scim, "", `{"id":"1"}`, "fired: want none"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -1079,6 +1114,7 @@ func TestConversationRunner(t *testing.T) {
 				}
 				return told
 			}
+			c.left = func() leftOut { return leftOut{Ignored: []string{"x"}, Unknown: []string{"7"}} }
 			c.fired = func() []string {
 				if !served {
 					return nil

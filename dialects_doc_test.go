@@ -441,10 +441,20 @@ its number), a vector under testdata, or a test. All of them run with the tests 
 	row("quirk", "clients", "sent", "expected", "by", "shown by")
 	row("---", "---", "---", "---", "---", "---")
 	for _, q := range quirks {
-		links := make([]string, len(q.proofs))
-		for i, name := range q.proofs {
+		var links []string
+		in := "" // the conversation of the last link, whose name is not repeated
+		for _, name := range q.proofs {
 			found, _ := p.find(name)
-			links[i] = found.link
+			file, step, _ := strings.Cut(found.link, " ")
+			if p.conversations[file] == nil {
+				file = ""
+			}
+			if file != "" && file == in {
+				links[len(links)-1] += ", " + step
+			} else {
+				links = append(links, found.link)
+			}
+			in = file
 		}
 		by := q.by
 		if len(q.tolerances) > 0 {

@@ -190,6 +190,12 @@ func newConversationHandler(t *testing.T, store scim.Store, c *conversation) (ht
 		return told
 	}
 	c.fired = r.drainFired
+	c.left = func() leftOut {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		last := r.log[len(r.log)-1]
+		return leftOut{Ignored: last.Ignored, Unknown: last.Unknown}
+	}
 	return r, testToken
 }
 
