@@ -269,10 +269,11 @@ func (b *bulkJob) do(ctx context.Context, i int) {
 	}
 }
 
-// release tells an operation that one of those it waits for is done.
+// release tells an operation that one of those it waits for is done. If it has
+// not had its turn yet, that comes.
 func (b *bulkJob) release(i int) {
 	op := &b.operations[i]
-	if op.waiting--; op.waiting == 0 && (i < b.next || op.state == existing) {
+	if op.waiting--; op.waiting == 0 && i < b.next {
 		b.woken = append(b.woken, i)
 	}
 }

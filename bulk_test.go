@@ -42,10 +42,10 @@ func postGroup(bulkID, name string, members ...string) string {
 
 // manager is a manager for the extension of a user.
 func manager(value string) string {
-	return `,"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"employeeNumber":"7","manager":{"value":` + quoted(value) + `}}`
+	return `,"` + enterpriseURN + `":{"employeeNumber":"7","manager":{"value":` + quoted(value) + `}}`
 }
 
-const managerOf = "/urn:ietf:params:scim:schemas:extension:enterprise:2.0:User/manager/value"
+const managerOf = "/" + enterpriseURN + "/manager/value"
 
 // operation writes an operation; data may be empty.
 func operation(method, path, data string) string {
@@ -361,7 +361,7 @@ func TestRFC7644Section3_7_2ReferencesForward(t *testing.T) {
 		results := w.bulk(t, bulkRequest("",
 			postGroup("g", "forward", "bulkId:a", "bulkId:b"),
 			operation("PATCH", "/Groups/"+existing, member("bulkId:b")),
-			operation("PUT", "/Groups/"+existing, `{"displayName":"existing","members":[{"value":"bulkId:a"}]}`),
+			operation("PUT", "/Groups/"+existing, `{"displayName":"existing","members":[]}`),
 			operation("PATCH", "/Users/bulkId:b", onePatch("replace", "displayName", `"B"`)),
 			postUser("a", "a", manager("bulkId:b")),
 			postUser("b", "b", ""),
@@ -373,7 +373,7 @@ func TestRFC7644Section3_7_2ReferencesForward(t *testing.T) {
 		require.Equal(t, []string{"201", "204", "200", "200", "201", "201", "204", "200", "204", "201"}, outcomes(results))
 		a, b := results[4].id(), results[5].id()
 		require.Equal(t, []string{b}, w.membersIn(t, results[0].id()), "both, and one of them removed")
-		require.Equal(t, []string{a}, w.membersIn(t, existing), "the PUT was sent after the PATCH")
+		require.Empty(t, w.membersIn(t, existing), "the PUT was sent after the PATCH, and waits with it")
 		require.Equal(t, "B", w.get(t, "/Users/"+b).text("/displayName"))
 		require.Equal(t, a, w.get(t, "/Users/"+a).text(managerOf))
 		w.get(t, "/Users/"+results[9].id()).refused(t, http.StatusNotFound, "")
@@ -530,14 +530,15 @@ func TestRFC7644Section3_7_1Circles(t *testing.T) {
 func TestRFC7644Section3_7_1BrokenCircle(t *testing.T) {
 	onWorlds(t, func(t *testing.T, w *world) {
 		w.addGroup(t, ours, "taken", "")
-		broken := []string{postGroup("a", "a", "bulkId:b"), postGroup("b", "taken", "bulkId:a"), postGroup("c", "c", "bulkId:a"), operation("DELETE", "/Groups/bulkId:a", "")}
+		ada := w.addUser(t, ours, "ada@example.com", "")
+		broken := []string{postGroup("a", "a", "bulkId:b", ada), postGroup("b", "taken", "bulkId:a"), postGroup("c", "c", "bulkId:a"), operation("DELETE", "/Groups/bulkId:a", "")}
 		results := w.bulk(t, bulkRequest("", broken[:3]...))
 		require.Equal(t, []string{"409", "409", "201"}, outcomes(results))
 		require.Equal(t, "uniqueness", results[1].Type)
 		require.Empty(t, results[1].Location)
 		require.Contains(t, results[0].Detail, "was created without values of members")
 		require.Contains(t, results[0].Detail, `the bulkId "b", whose operation failed`)
-		require.Empty(t, w.membersIn(t, results[0].id()), "it is where the answer says")
+		require.Equal(t, []string{ada}, w.membersIn(t, results[0].id()), "it is where the answer says, with the member that there was")
 		require.Equal(t, []string{results[0].id()}, w.membersIn(t, results[2].id()))
 		ask{method: "DELETE", target: "/Groups/" + results[0].id()}.do(t, w).must(t, http.StatusNoContent)
 		ask{method: "DELETE", target: "/Groups/" + results[2].id()}.do(t, w).must(t, http.StatusNoContent)
@@ -545,7 +546,14 @@ func TestRFC7644Section3_7_1BrokenCircle(t *testing.T) {
 		results = w.bulk(t, bulkRequest(`,"failOnErrors":1`, broken...))
 		require.Equal(t, []string{"409", "409"}, outcomes(results), "what was begun is answered, though processing has stopped")
 		require.Contains(t, results[0].Detail, "processing stopped")
-		require.Empty(t, w.membersIn(t, results[0].id()))
+		require.Equal(t, []string{ada}, w.membersIn(t, results[0].id()))
+
+		results = w.bulk(t, bulkRequest("", postUser("a", "a", manager("bulkId:b")), postUser("b", "ada", manager("bulkId:a"))))
+		require.Equal(t, []string{"409", "409"}, outcomes(results))
+		require.Contains(t, results[0].Detail, "was created without values of "+enterpriseURN+":manager,")
+		a := w.get(t, "/Users/"+results[0].id()).must(t, http.StatusOK)
+		require.Equal(t, "7", a.text("/"+enterpriseURN+"/employeeNumber"), "the manager alone is missing")
+		require.False(t, a.has(managerOf))
 	})
 }
 
