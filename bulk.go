@@ -358,7 +358,7 @@ func (b *bulkJob) dataOf(op *operation) ([]byte, error) {
 			return s
 		})
 	}
-	return data, cmp.Or(lost, err)
+	return data, cmp.Or(lost, unacceptable(err))
 }
 
 // complete adds to a resource the values that it was created without.
@@ -372,7 +372,7 @@ func (b *bulkJob) complete(ctx context.Context, op *operation) error {
 			}
 			return id
 		})
-		if err = cmp.Or(lost, err); err != nil {
+		if err = cmp.Or(lost, unacceptable(err)); err != nil {
 			return err
 		}
 		r, _, err := b.engine.modify(ctx, q, op.typ, op.id, body, "", false)

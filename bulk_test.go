@@ -84,7 +84,7 @@ func (a *response) results(t testing.TB) []result {
 		all = append(all, r)
 		if strings.HasPrefix(r.Status, "2") {
 			require.NotContains(t, doc, "response")
-			require.Equal(t, r.Method != "DELETE", r.Version != "", a.Body)
+			require.Equal(t, r.Method != http.MethodDelete, r.Version != "", a.Body)
 			require.NotEmpty(t, r.Location, a.Body)
 			continue
 		}
@@ -279,8 +279,14 @@ func TestRFC7644Section3_7FailOnErrors(t *testing.T) {
 			failOnErrors string
 			processed    int // of ten operations, every other of which fails
 		}{
-			{``, 10}, {`,"failOnErrors":null`, 10}, {`,"failOnErrors":1`, 2}, {`,"failOnErrors":2`, 4}, {`,"FAILONERRORS":"3"`, 6},
-			{`,"failOnErrors":5`, 10}, {`,"failOnErrors":6`, 10}, {`,"failOnErrors":99999999999999999999`, 10},
+			{``, 10},
+			{`,"failOnErrors":null`, 10},
+			{`,"failOnErrors":1`, 2},
+			{`,"failOnErrors":2`, 4},
+			{`,"FAILONERRORS":"3"`, 6},
+			{`,"failOnErrors":5`, 10},
+			{`,"failOnErrors":6`, 10},
+			{`,"failOnErrors":99999999999999999999`, 10},
 		} {
 			round++
 			var operations []string
@@ -401,7 +407,7 @@ func TestRFC7644Section3_7_2WhatAReferenceIs(t *testing.T) {
 		require.Equal(t, "about bulkId:g", user.text("/displayName"))
 		require.Equal(t, "\\\"\n", user.text("/nickName"))
 		for _, e := range w.logged() {
-			require.NotEqual(t, "PATCH", e.Method, "groups of a user are read-only, so there is no circle")
+			require.NotEqual(t, http.MethodPatch, e.Method, "groups of a user are read-only, so there is no circle")
 		}
 	})
 }
@@ -501,7 +507,7 @@ func TestRFC7644Section3_7_1Circles(t *testing.T) {
 			postGroup("g2", "g2", "bulkId:g1", "bulkId:g3", "bulkId:self"),
 			postGroup("g3", "g3", "bulkId:g1"),
 			operation("PATCH", "/Users/bulkId:a", onePatch("replace", "displayName", `"A"`)),
-			operation("PATCH", "/Groups/bulkId:g1", onePatch("remove", `members`, `[{"value":"bulkId:g2"}]`)),
+			operation("PATCH", "/Groups/bulkId:g1", onePatch("remove", "members", "")),
 		))
 		require.Equal(t, []string{"201", "201", "201", "201", "201", "201", "201", "201", "200", "204"}, outcomes(results))
 		id := func(i int) string { return results[i].id() }
@@ -511,12 +517,12 @@ func TestRFC7644Section3_7_1Circles(t *testing.T) {
 		require.Equal(t, "A", w.get(t, "/Users/"+id(1)).text("/displayName"))
 		require.Equal(t, "7", w.get(t, "/Users/"+id(1)).text("/urn:ietf:params:scim:schemas:extension:enterprise:2.0:User/employeeNumber"))
 		require.Equal(t, sorted(id(1), id(5)), w.membersIn(t, id(0)))
-		require.Equal(t, sorted(id(1)), w.membersIn(t, id(5)), "the PATCH of what was completed came after that")
+		require.Empty(t, w.membersIn(t, id(5)), "the PATCH of what was completed came after that")
 		require.Equal(t, sorted(id(5), id(7), id(4)), w.membersIn(t, id(6)))
 		require.Equal(t, sorted(id(5)), w.membersIn(t, id(7)))
 		patches := 0
 		for _, e := range w.logged() {
-			if e.Bulk != 0 && e.Method == "PATCH" {
+			if e.Bulk != 0 && e.Method == http.MethodPatch {
 				patches++
 			}
 		}
@@ -628,6 +634,7 @@ func TestRFC7644Section3_7MalformedOperations(t *testing.T) {
 		{"U+0000 in data", `{"method":"POST","path":"/Users","bulkId":"x","data":{"userName":"\u0000"}}`, "invalidSyntax", "U+0000"},
 		{"U+0000 in data with a reference", `{"method":"POST","path":"/Users","bulkId":"x","data":{"nickName":"bulkId:x","userName":"\u0000"}}`, "invalidSyntax", "U+0000"},
 		{"data that is too deep", `{"method":"POST","path":"/Users","bulkId":"x","data":{"name":` + strings.Repeat(`[`, 50) + `"bulkId:x"` + strings.Repeat(`]`, 50) + `}}`, "invalidSyntax", "deeper"},
+		{"an attribute twice, left out for now", postUser("x", "x", `,"`+enterpriseURN+`":{"manager":"bulkId:x","Manager":"bulkId:x"}`), "invalidSyntax", "manager is there twice"},
 		{"an attribute of another type", `{"method":"POST","path":"/Users","bulkId":"x","data":{"userName":{"value":{"value":"bulkId:x"}}}}`, "", ""},
 	}
 	onWorlds(t, func(t *testing.T, w *world) {
@@ -987,7 +994,7 @@ func TestBulkOfAThousandOperations(t *testing.T) {
 		}
 		completed := 0
 		for _, e := range w.logged() {
-			if e.Method == "PATCH" {
+			if e.Method == http.MethodPatch {
 				completed++
 			}
 		}
