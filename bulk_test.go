@@ -672,6 +672,7 @@ func TestRFC7644Section3_7MalformedRequests(t *testing.T) {
 		{"broken off", `{"Operations":[` + good, "invalidSyntax"},
 		{"broken off in an operation", `{"Operations":[` + good + `,{"method":"POST"`, "invalidSyntax"},
 		{"broken off in data", `{"Operations":[` + good + `,{"data":{"x"`, "invalidSyntax"},
+		{"broken off in schemas", `{"Operations":[` + good + `],"schemas":["x"`, "invalidSyntax"},
 		{"something behind it", bulkRequest("", good) + `{}`, "invalidSyntax"},
 		{"U+0000", `{"Operations":[` + good + `,{"path":"\u0000"}]}`, "invalidSyntax"},
 		{"bad UTF-8", "{\"Operations\":[" + good + ",{\"path\":\"\xff\"}]}", "invalidSyntax"},
@@ -697,6 +698,9 @@ func TestRFC7644Section3_7MalformedRequests(t *testing.T) {
 		ask{method: "POST", target: "/Bulk", body: bulkRequest("", good), noToken: true}.do(t, w).refused(t, http.StatusUnauthorized, "")
 		require.Equal(t, before, w.fingerprint(t))
 		require.Empty(t, w.bulk(t, bulkRequest("")), "nothing to do is done, as in a PATCH")
+		for _, odd := range []string{`7`, `[7,"urn:else"]`} {
+			require.Empty(t, w.bulk(t, `{"schemas":`+odd+`,"Operations":[]}`), "odd-schemas is tolerated as anywhere")
+		}
 		require.Len(t, w.bulk(t, bulkRequest("", good)), 1)
 	})
 }
@@ -816,6 +820,35 @@ func TestE3aOneFailingOperationRollsBackAlone(t *testing.T) {
 			}
 			require.Len(t, w.get(t, "/Groups").ids(t), 1)
 			require.Len(t, app.last, 2)
+		})
+	}
+}
+
+// Section 3.7.1: the second transaction of an operation can fail alone too. What
+// the first has committed stays, and the answer says what is missing.
+func TestRFC7644Section3_7_1FailingCompletion(t *testing.T) {
+	for name, open := range stores {
+		t.Run(name, func(t *testing.T) {
+			app := newHostApp()
+			w := newWorld(t, open(), func(c *scim.Config) {
+				c.Provisioner = scim.ProvisionerFunc(func(ctx context.Context, a *scim.Account) (string, error) {
+					if a.Change == scim.Updated {
+						return "", errors.New("canary")
+					}
+					return app.Provision(ctx, a)
+				})
+			})
+			a := ask{method: "POST", target: "/Bulk", body: bulkRequest("", postUser("a", "a", manager("bulkId:b")), postUser("b", "b", manager("bulkId:a")))}.do(t, w)
+			results := a.results(t)
+			require.Equal(t, []string{"409", "201"}, outcomes(results))
+			require.Contains(t, results[0].Detail, "the service failed")
+			require.NotContains(t, a.Body.String(), "canary")
+			require.Equal(t, results[0].id(), w.get(t, "/Users/"+results[1].id()).text(managerOf))
+			first := w.get(t, "/Users/"+results[0].id()).must(t, http.StatusOK)
+			if _, ok := w.store.(scim.Ledger); ok {
+				require.False(t, first.has(managerOf), "it was rolled back")
+				require.Equal(t, first.Header().Get("Etag"), results[0].Version)
+			}
 		})
 	}
 }
