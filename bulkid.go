@@ -104,7 +104,12 @@ func (w *rewriter) reduce(op *operation, id func(bulkID string) (id string, ok b
 		}
 		return !unknown, err
 	}
+	seen := map[*attr.Attribute]bool{} // what is left out, decoding does not see
 	err = w.resource(op, func(a *attr.Attribute, raw []byte) (bool, error) {
+		if seen[a] {
+			return false, refuse(http.StatusBadRequest, InvalidSyntax, "the attribute ", a.Path(), " is there twice; attribute names do not depend on case")
+		}
+		seen[a] = true
 		if !a.MultiValued || raw[0] != '[' {
 			ok, err := known(raw)
 			if !ok {

@@ -164,6 +164,7 @@ func seedRequests(f *testing.F) {
 		{"DELETE", "/Groups/GROUP", "If-Match: *", ""},
 		{"GET", "/Schemas/urn:ietf:params:scim:schemas:core:2.0:User", "", ""},
 		{"BREW", "/Users", "", "{"},
+		{"POST", "/Bulk", "", bulkRequest("", postUser("x", "x", ""), operation("PATCH", "/Groups/GROUP", onePatch("add", "members", `[{"value":"bulkId:x"}]`)))},
 	} {
 		f.Add(seed[0], seed[1], seed[2], []byte(seed[3]))
 	}

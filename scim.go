@@ -31,10 +31,10 @@
 // # Where to look
 //
 // The immutable email is in email.go, the domain check in domain.go, roles and
-// accounts in accounts.go; handler.go is HTTP and nothing else, engine.go the
-// life of a write, repair.go what a host calls itself. Package attr is the
-// document model, filter and patch are the two languages of RFC 7644, roles maps
-// groups to roles.
+// accounts in accounts.go; handler.go is HTTP and nothing else, bulk.go many
+// requests in one, engine.go the life of a write, repair.go what a host calls
+// itself. Package attr is the document model, filter and patch are the two
+// languages of RFC 7644, roles maps groups to roles.
 //
 // An [Authenticator] returns a [Caller], not only a directory, because log and
 // events name the token. A [Store]'s Create and Replace return the resource with
