@@ -25,7 +25,8 @@ const (
 )
 
 // Routes lists the patterns that the handler serves, below where it is
-// mounted, so that a host can name metrics and spans.
+// mounted, so that a host can name metrics and spans. GET stands for HEAD too, as
+// in the patterns of [http.ServeMux].
 func (h *Handler) Routes() []string {
 	var all []string
 	for _, t := range h.engine.cfg.Types.all {

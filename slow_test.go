@@ -183,3 +183,29 @@ func TestAClientThatIsGoneIsNotReadFor(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, log[0].ID, entries[0].ID)
 }
+
+// Where an answer breaks off in the middle, because the store fails, the
+// connection ends, and log and OnRequest have one line about it.
+func TestAnAnswerThatBreaksOffIsLogged(t *testing.T) {
+	const many = 2000
+	store := &brittleStore{Store: memstore.New(scim.CoreTypes(), nil)}
+	var errs bytes.Buffer
+	w := newWorld(t, store, func(cfg *scim.Config) { cfg.Logger = slog.New(slog.NewTextHandler(&errs, nil)) })
+	group, _ := w.crowd(t, many)
+	w.logged()
+	for _, target := range []string{"/Groups/" + group, "/Groups"} {
+		store.breaksAfter = many / 2
+		require.PanicsWithValue(t, http.ErrAbortHandler, func() {
+			w.ServeHTTP(httptest.NewRecorder(), ask{method: "GET", target: target}.request(t, nil))
+		})
+		log := w.logged()
+		require.Len(t, log, 1)
+		require.Equal(t, http.StatusInternalServerError, log[0].Status)
+		entries, err := store.Requests(t.Context(), ours.Key(), 2)
+		require.NoError(t, err)
+		require.Equal(t, log[0].ID, entries[0].ID)
+		require.NotEqual(t, log[0].ID, entries[1].ID)
+		require.Contains(t, errs.String(), "the disk is gone")
+		errs.Reset()
+	}
+}
