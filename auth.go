@@ -32,7 +32,7 @@ func (f AuthenticatorFunc) Authenticate(r *http.Request) (*Caller, error) { retu
 // use it.
 type Caller struct {
 	Directory *Directory    // never nil
-	Actor     string        // what log and events call the client: a token's label, never the token
+	Actor     string        // what log and events call the client, and whose requests [Limits].Rate counts: a token's label, never the token
 	Fired     attr.Lenience // tolerances that the credential needed
 
 	// Subject is the id of the user whose credential it is, for /Me (RFC 7644

@@ -158,14 +158,35 @@ func TestRFC9110Section8_8_3EntityTags(t *testing.T) {
 			header string // TAG stands for the opaque part
 			names  bool
 		}{
-			{`W/TAG`, true}, {`TAG`, true}, {` W/TAG `, true}, {`*`, true}, {"\t*", true},
-			{`"x",TAG`, true}, {`TAG,"x"`, true}, {`"x" , W/TAG , "y"`, true}, {`,,TAG,`, true}, {`W/"", TAG`, true},
+			{`W/TAG`, true},
+			{`TAG`, true},
+			{` W/TAG `, true},
+			{`*`, true},
+			{"\t*", true},
+			{`"x",TAG`, true},
+			{`TAG,"x"`, true},
+			{`"x" , W/TAG , "y"`, true},
+			{`,,TAG,`, true},
+			{`W/"", TAG`, true},
 			{`"a,b", TAG`, true},
-			{`"x"`, false}, {`"", W/""`, false}, {`,`, false},
+			{`"x"`, false},
+			{`"", W/""`, false},
+			{`,`, false},
 			{`"a,*,b"`, false}, // one tag, not three
 			{`"a, W/TAG"`, false},
-			{`*, TAG`, false}, {`TAG, *`, false}, {`**`, false},
-			{`w/TAG`, false}, {`W/ TAG`, false}, {`W/`, false}, {`W/"`, false}, {`"`, false}, {`TAG "x"`, false}, {`TAG;`, false}, {`nonsense`, false}, {`nonsense, TAG`, false}, {`TAG, nonsense`, false},
+			{`*, TAG`, false},
+			{`TAG, *`, false},
+			{`**`, false},
+			{`w/TAG`, false},
+			{`W/ TAG`, false},
+			{`W/`, false},
+			{`W/"`, false},
+			{`"`, false},
+			{`TAG "x"`, false},
+			{`TAG;`, false},
+			{`nonsense`, false},
+			{`nonsense, TAG`, false},
+			{`TAG, nonsense`, false},
 		} {
 			tag := w.get(t, path).Header().Get("ETag")
 			header := strings.ReplaceAll(c.header, "TAG", strings.TrimPrefix(tag, "W/"))

@@ -72,7 +72,8 @@ type Config struct {
 }
 
 // Limits bounds what a request may ask for (rule E3). Zero fields are the
-// defaults.
+// defaults. How long a URL and headers may be is for the host's
+// [net/http.Server] to say (MaxHeaderBytes).
 type Limits struct {
 	Body         int64 // bytes of a body, 2 MiB; more is 413. A PATCH makes no resource larger either
 	GroupBody    int64 // bytes of a body about a group, 32 MiB

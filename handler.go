@@ -23,8 +23,8 @@ import (
 // How long a client may take to send a request, or to read the answer, is for
 // the host's [http.Server] to say (ReadHeaderTimeout, ReadTimeout,
 // WriteTimeout). One that is slow holds its connection, a goroutine and some
-// memory, but no lock and no transaction: a body is read before, and an answer
-// sent after whatever happens in the store.
+// memory, but no lock and no transaction: a body is read before one begins, and
+// an answer sent when it has ended.
 type Handler struct {
 	engine    *Engine
 	auth      Authenticator

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -473,4 +474,20 @@ func TestLimitsRefuse(t *testing.T) {
 		_, err := scim.NewHandler(newNaiveStore(), scim.NoRoles{}, auth, &scim.Config{Limits: limits})
 		require.ErrorContains(t, err, "Limits", name)
 	}
+}
+
+// Many requests of one caller at once are counted one by one.
+func TestE3RateOfConcurrentRequests(t *testing.T) {
+	l := newLimitedWorld(t, newNaiveStore(), scim.Limits{Rate: 5, Burst: 10})
+	var through atomic.Int32
+	var all sync.WaitGroup
+	for range 40 {
+		all.Go(func() {
+			if a := (ask{method: "GET", target: "/Users"}).do(t, l); a.Code == http.StatusOK {
+				through.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	require.EqualValues(t, 10, through.Load())
 }

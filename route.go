@@ -34,7 +34,8 @@ const (
 const searchSegment = ".search"
 
 // Routes lists the patterns that the handler serves, below where it is
-// mounted, so that a host can name metrics and spans.
+// mounted, so that a host can name metrics and spans. GET stands for HEAD too, as
+// in the patterns of [http.ServeMux].
 func (h *Handler) Routes() []string {
 	all := []string{"GET /{$}", "POST /.search", "GET /Me", "PUT /Me", "PATCH /Me", "DELETE /Me"}
 	for _, t := range h.engine.cfg.Types.all {

@@ -113,8 +113,9 @@ func (a *Attribute) ValueSub() *Attribute { return a.value }
 func (a *Attribute) PrimarySub() *Attribute { return a.primary }
 
 // Kept returns the sub-attributes that a client cannot replace as it likes, or
-// that have such below them: read-only and immutable ones. Of most attributes,
-// and of most types, there are none or few.
+// that have such below them: read-only and immutable ones. Of the document id
+// and meta are not among them, which are about it and not in it. There are few,
+// and of most attributes none.
 func (a *Attribute) Kept() []*Attribute { return a.kept }
 
 // Sub returns the sub-attribute of that name, case ignored (RFC 7643 section

@@ -81,6 +81,7 @@ func NewType(name, endpoint, description string, core schema.Schema, extensions 
 		a.Parent = nil // the document is not part of a path
 	}
 	t.Schemas, t.ID, t.ExternalID, t.Meta = root.Sub("schemas"), root.Sub("id"), root.Sub("externalId"), root.Sub("meta")
+	root.kept = slices.DeleteFunc(root.kept, func(a *Attribute) bool { return a == t.ID || a == t.Meta })
 	if core.ID == schema.UserSchema {
 		if password := t.find("password"); password != nil {
 			password.Dropped = true

@@ -274,3 +274,25 @@ func TestLookupURNsThatBeginWithOthers(t *testing.T) {
 	}
 	require.Equal(t, "x", lookup(t, typ, "urn:a:x").Path())
 }
+
+// What a PUT must look at is known of a type beforehand: of a core User that is
+// the name of a manager, and groups.
+func TestKept(t *testing.T) {
+	var paths []string
+	var walk func(a *attr.Attribute)
+	walk = func(a *attr.Attribute) {
+		for _, sub := range a.Kept() {
+			paths = append(paths, sub.Path())
+			walk(sub)
+		}
+	}
+	user, err := attr.NewType("User", "/Users", "", schema.CoreUserSchema(), attr.Extension{Schema: schema.ExtensionEnterpriseUser()})
+	require.NoError(t, err)
+	walk(user.Root())
+	enterprise := schema.ExtensionEnterpriseUser().ID
+	require.Subset(t, paths, []string{"groups", enterprise, enterprise + ":manager", enterprise + ":manager.displayName"})
+	for _, path := range paths {
+		a, _ := user.Lookup(path, attr.Strict)
+		require.True(t, a.Within(user.Root().Sub("groups")) || a.Within(user.Root().Sub(enterprise)), path)
+	}
+}

@@ -38,7 +38,7 @@ func keep(d *attr.Doc, n *attr.Node, before attr.Value) error {
 		return nil
 	}
 	for _, a := range n.Attr().Kept() {
-		if a.Mutability != attr.ReadOnly || a == d.Type().ID {
+		if a.Mutability != attr.ReadOnly {
 			continue
 		}
 		if was := before.Get(a); was.Exists() {

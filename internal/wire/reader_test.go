@@ -234,8 +234,20 @@ func TestReaderRefusesNUL(t *testing.T) {
 		text string // between quotes
 		nul  bool
 	}{
-		{`\u0000`, true}, {`a\u0000b`, true}, {`\\\u0000`, true}, {`\\u0000\u0000`, true}, {`\\\\\u0000`, true}, {`\"\u0000`, true}, {`\u0000\u0000`, true},
-		{``, false}, {`\\u0000`, false}, {`u0000`, false}, {`\u0001`, false}, {`\\\\u0000`, false}, {`\\u0000\\u0000`, false}, {`\u00001`, true},
+		{`\u0000`, true},
+		{`a\u0000b`, true},
+		{`\\\u0000`, true},
+		{`\\u0000\u0000`, true},
+		{`\\\\\u0000`, true},
+		{`\"\u0000`, true},
+		{`\u0000\u0000`, true},
+		{``, false},
+		{`\\u0000`, false},
+		{`u0000`, false},
+		{`\u0001`, false},
+		{`\\\\u0000`, false},
+		{`\\u0000\\u0000`, false},
+		{`\u00001`, true},
 	} {
 		for _, body := range []string{`"%"`, `["%"]`, `{"%":1}`, `{"a":"%"}`, `{"a":[{"b":["x",{"c":"%"}]}]}`} {
 			body = strings.ReplaceAll(body, "%", c.text)
