@@ -203,6 +203,8 @@ func TestRFC7644_3_4_2_1_Root(t *testing.T) {
 		}
 		one := w.get(t, "/?cursor&count=10&filter=meta.resourceType%20eq%20%22User%22")
 		require.False(t, one.has("/nextCursor"), "no group is of that type")
+		one = w.get(t, "/?cursor&count=10&filter=userName%20pr")
+		require.False(t, one.has("/nextCursor"), "and none matches")
 	})
 }
 
