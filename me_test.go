@@ -1,7 +1,10 @@
 package scim_test
 
 import (
+	"context"
+	"log/slog"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/elimity-com/scim/schema"
@@ -30,7 +33,7 @@ func (w *world) asSubject(t *testing.T, d *scim.Directory, subject string, store
 	auth := scim.AuthenticatorFunc(func(*http.Request) (*scim.Caller, error) {
 		return &scim.Caller{Directory: d, Actor: "self", Subject: subject}, nil
 	})
-	h, err := scim.NewHandler(store, memberRole{}, auth, &scim.Config{Provisioner: w.app})
+	h, err := scim.NewHandler(store, memberRole{}, auth, &scim.Config{Provisioner: w.app, OnRequest: func(_ context.Context, e *scim.LogEntry) { w.log = append(w.log, *e) }})
 	require.NoError(t, err)
 	return scim.Mount(conversationBase, h, nil)
 }
@@ -64,6 +67,14 @@ func TestRFC7644_3_11_Me(t *testing.T) {
 		do(ask{method: "PATCH", target: "/Me", body: "{"}).must(t, http.StatusBadRequest)
 		require.Equal(t, "engineer", w.get(t, "/Users/"+id).text("/title"))
 
+		logged := 0
+		for _, entry := range w.logged() {
+			if entry.Actor == "self" {
+				require.Equal(t, "/Me", entry.Path, "the log says what was asked for")
+				logged++
+			}
+		}
+		require.Equal(t, 7, logged)
 		posted := ask{method: "POST", target: "/Me", body: `{"userName":"eve@example.com"}`}.do(t, h).must(t, http.StatusNotImplemented)
 		require.Contains(t, posted.text("/detail"), "POST /Users")
 		refused := ask{method: "BREW", target: "/Me"}.do(t, h).must(t, http.StatusMethodNotAllowed)
@@ -87,7 +98,9 @@ func TestRFC7644_3_11_NoMe(t *testing.T) {
 		nobody := "00000000-0000-7000-8000-000000000000"
 		before := w.fingerprint(t)
 		asks := []ask{
-			{method: "GET", target: "/Me"}, {method: "DELETE", target: "/Me"}, {method: "PATCH", target: "/Me", body: onePatch("replace", "active", "true")},
+			{method: "GET", target: "/Me"},
+			{method: "DELETE", target: "/Me"},
+			{method: "PATCH", target: "/Me", body: onePatch("replace", "active", "true")},
 			{method: "PUT", target: "/Me", body: `{"userName":"left@example.com","active":true,"emails":[{"value":"left@example.com"}]}`},
 			{method: "PATCH", target: "/Me", body: onePatch("replace", "active", "true"), header: map[string]string{"If-Match": `W/"1"`}},
 		}
@@ -103,4 +116,13 @@ func TestRFC7644_3_11_NoMe(t *testing.T) {
 		}
 		require.Equal(t, before, w.fingerprint(t))
 	})
+}
+
+// That a credential is nobody's is no failure of the service, for an operator
+// to look into.
+func TestNoMeIsNoFailure(t *testing.T) {
+	var log strings.Builder
+	w := newWorld(t, newNaiveStore(), func(cfg *scim.Config) { cfg.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	w.get(t, "/Me").must(t, http.StatusNotImplemented)
+	require.Empty(t, log.String())
 }

@@ -32,7 +32,8 @@ const (
 const searchSegment = ".search"
 
 // Routes lists the patterns that the handler serves, below where it is
-// mounted, so that a host can name metrics and spans.
+// mounted, so that a host can name metrics and spans. As [http.ServeMux] has it,
+// /{$} is the path of the service itself.
 func (h *Handler) Routes() []string {
 	all := []string{"GET /{$}", "POST /.search", "GET /Me", "PUT /Me", "PATCH /Me", "DELETE /Me"}
 	for _, t := range h.engine.cfg.Types.all {
