@@ -115,13 +115,10 @@ func (e *Engine) isRoot(path string, raw bool) bool {
 		return path == ""
 	}
 	base, err := url.Parse(e.cfg.BaseURL)
-	if err != nil {
-		return false
+	if err == nil && raw {
+		path, err = url.PathUnescape(path)
 	}
-	if raw {
-		return path == strings.Trim(base.EscapedPath(), "/")
-	}
-	return path == strings.Trim(base.Path, "/")
+	return err == nil && path == strings.Trim(base.Path, "/")
 }
 
 func (e *Engine) endpoint(rt *route, segment string) bool {

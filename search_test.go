@@ -1,8 +1,11 @@
 package scim_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -267,4 +270,80 @@ func TestRootSortNeedsOneKind(t *testing.T) {
 	w.get(t, "/?sortBy=title").refused(t, http.StatusBadRequest, scim.InvalidValue)
 	w.get(t, "/?sortBy=title&filter=meta.resourceType%20eq%20%22User%22").must(t, http.StatusOK)
 	w.get(t, "/?sortBy=userName").must(t, http.StatusOK)
+}
+
+// The root is where the handler is mounted, and nothing else is: with the path
+// before it stripped off, or with the path of Config.BaseURL. meta.location
+// leads back there.
+func TestRootIsWhereItIsMounted(t *testing.T) {
+	w := newWorld(t, newNaiveStore(), nil)
+	id := w.addUser(t, ours, "ada@example.com", "")
+	configured := newWorld(t, w.store, func(cfg *scim.Config) { cfg.BaseURL = "https://api.example.com/a%20b/scim" })
+	for name, c := range map[string]struct {
+		h        http.Handler
+		root     string
+		location string // where the root is seen from outside
+		nothing  []string
+	}{
+		"at the top":        {w.scim, "/", "http://example.com", []string{"/scim", "/scim/", "/scim/v2/.search", "/x/.search"}},
+		"StripPrefix":       {http.StripPrefix("/scim/v2", w.scim), "/scim/v2/", "http://example.com/scim/v2", []string{"/scim/v2/x", "/scim/v2/x/.search"}},
+		"StripPrefix, bare": {http.StripPrefix("/scim/v2", w.scim), "/scim/v2", "http://example.com/scim/v2", nil},
+		"Mount":             {scim.Mount("/scim/v2", w.scim, nil), "/scim/v2//", "http://example.com/scim/v2", []string{"/scim/v2/x"}},
+		"Mount, wildcard":   {scim.Mount("/t/{tenant}/scim", w.scim, nil), "/t/a%20b/scim", "http://example.com/t/a%20b/scim", []string{"/t/a%20b/scim/x", "/t/scim"}},
+		"BaseURL":           {configured.scim, "/a%20b/scim/", "https://api.example.com/a%20b/scim", []string{"/a%20b", "/a%20b/scim/x", "/scim", "/scim/.search"}},
+		"BaseURL, escaped":  {configured.scim, "/a%20b/sc%69m", "https://api.example.com/a%20b/scim", nil},
+		"BaseURL, stripped": {http.StripPrefix("/a b/scim", configured.scim), "/a%20b/scim", "https://api.example.com/a%20b/scim", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			do := func(method, path string) *response {
+				r := ask{method: method, body: `{"schemas":["` + searchURN + `"]}`}.request(t, nil)
+				u, err := url.ParseRequestURI(path)
+				require.NoError(t, err)
+				r.URL, r.RequestURI = u, path
+				a := &response{ResponseRecorder: httptest.NewRecorder()}
+				c.h.ServeHTTP(a.ResponseRecorder, r)
+				_ = json.Unmarshal(a.Body.Bytes(), &a.doc)
+				return a
+			}
+			for _, a := range []*response{do("GET", c.root), do("POST", strings.TrimRight(c.root, "/")+"/.search"), do("POST", strings.TrimRight(c.root, "/")+"//.search/")} {
+				a.must(t, http.StatusOK)
+				require.Equal(t, c.location+"/Users/"+id, a.text("/Resources/0/meta/location"))
+			}
+			for _, path := range c.nothing {
+				method := map[bool]string{true: "POST", false: "GET"}[strings.HasSuffix(path, ".search")]
+				do(method, path).must(t, http.StatusNotFound, path)
+			}
+		})
+	}
+}
+
+// What a store cannot answer is no half an answer about some types.
+func TestRootStoreErrors(t *testing.T) {
+	store := &brokenStore{Store: newNaiveStore()}
+	w := newWorld(t, store, withCursors)
+	w.team(t, ours)
+	cursors := map[string]string{}
+	targets := []string{"/?count=2&", "/?count=2&sortBy=displayName&", "/?count=0&cursor&"}
+	for _, target := range targets {
+		if cursors[target] = "cursor"; !strings.Contains(target, "cursor") {
+			cursors[target] = "cursor=" + w.get(t, target+"cursor").text("/nextCursor")
+		}
+	}
+	store.method, store.err = "List", scim.ErrUnavailable
+	for _, target := range targets {
+		w.get(t, target).refused(t, http.StatusServiceUnavailable, "")
+		w.get(t, target+cursors[target]).refused(t, http.StatusServiceUnavailable, "")
+	}
+}
+
+// A cursor that one kind of store has given is none to another: a host that
+// changes its store keeps its key.
+func TestCursorOfAnotherStore(t *testing.T) {
+	naive, mem := newWorld(t, stores["naive"](), withCursors), newWorld(t, stores["memstore"](), withCursors)
+	naive.team(t, ours)
+	mem.team(t, ours)
+	for _, target := range []string{"/Users?count=2&", "/?count=2&"} {
+		mem.get(t, target+"cursor="+naive.get(t, target+"cursor").text("/nextCursor")).refused(t, http.StatusBadRequest, scim.InvalidCursor)
+		naive.get(t, target+"cursor="+mem.get(t, target+"cursor").text("/nextCursor")).refused(t, http.StatusBadRequest, scim.InvalidCursor)
+	}
 }
