@@ -45,7 +45,6 @@ func TestE3aCursorsUnderChange(t *testing.T) {
 			}
 			readers.Wait()
 			require.Greater(t, c.stop(), 100, "there was hardly any change")
-			w.consistent(t, ours)
 		})
 	}
 }
@@ -200,7 +199,7 @@ func (c *churn) read(t *testing.T, w *world, target string) (pages int) {
 			}
 			seen[id] = true
 		}
-		if cursor = a.text("/nextCursor"); cursor == "" {
+		if cursor = a.text("/nextCursor"); cursor == "" || !assert.Less(t, pages, 1000, "the cursors of %s lead in a circle", target) {
 			break
 		}
 	}

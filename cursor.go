@@ -35,16 +35,15 @@ const (
 // has no positions.
 var errPositions = errors.New("scim: the store does not page by position (Page.Positioned): make it, or leave Config.CursorKey nil")
 
-// binding is what a cursor of a query is bound to. whole says that the query is
-// about the whole directory, in which the queries are those of its types.
+// binding is what a cursor is bound to besides its directory, of which the key
+// is: the query. whole says that it is about all resources; the queries are then
+// those of their types.
 func binding(whole bool, queries ...*Query) []byte {
 	var b []byte
 	text := func(s string) {
 		b = binary.AppendUvarint(b, uint64(len(s)))
 		b = append(b, s...)
 	}
-	text(queries[0].Directory.Tenant)
-	text(queries[0].Directory.Directory)
 	if whole {
 		text("/")
 	}

@@ -175,6 +175,21 @@ func TestRFC9865_5_2_CursorsAreBound(t *testing.T) {
 	})
 }
 
+// Tenants whose names are of one length have different cursors too.
+func TestRFC9865_5_2_CursorsAreBoundToTheTenant(t *testing.T) {
+	store := newNaiveStore()
+	list := func(tenant, cursor string) *response {
+		r := newRig(t, store, scim.NoRoles{}, &scim.Directory{Tenant: tenant, ID: "d", Domains: []string{"example.com"}}, withCursors)
+		for _, name := range []string{"ada", "bob"} {
+			ask{method: "POST", target: "/Users", body: object("userName", name+"@example.com"), header: map[string]string{"Authorization": "Bearer " + testToken}}.do(t, r)
+		}
+		return ask{method: "GET", target: "/Users?count=1&cursor=" + cursor, header: map[string]string{"Authorization": "Bearer " + testToken}}.do(t, r)
+	}
+	cursor := list("acme", "").must(t, http.StatusOK).text("/nextCursor")
+	list("acme", cursor).must(t, http.StatusOK)
+	list("mace", cursor).refused(t, http.StatusBadRequest, scim.InvalidCursor)
+}
+
 // A cursor tells nothing of what resources are sorted by: URLs are logged. Two
 // of one place differ.
 func TestRFC9865_5_2_CursorsAreOpaque(t *testing.T) {

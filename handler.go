@@ -472,7 +472,7 @@ func (x *exchange) fail(err error) {
 func (x *exchange) note(q *request, err error) *Error {
 	e := asError(err)
 	q.Status, q.Type, q.Detail = e.Status, e.Type, e.Detail
-	if e.Status >= http.StatusInternalServerError && x.Handler != nil && !errors.Is(err, context.Canceled) {
+	if e.Status >= http.StatusInternalServerError && e.Status != http.StatusNotImplemented && x.Handler != nil && !errors.Is(err, context.Canceled) {
 		x.engine.cfg.Logger.ErrorContext(x.r.Context(), "scim: request failed", "request", q.ID.String(), "method", q.Method, "path", q.Path,
 			"tenant", q.Directory.Tenant, "directory", q.Directory.Directory, "status", e.Status, "error", err)
 	}

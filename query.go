@@ -43,7 +43,8 @@ type Page struct {
 	// given an After which is none of its own.
 	Positioned bool
 	// Next is the position at which the next page of a positioned query
-	// begins, in the store's own words; "" where nothing follows.
+	// begins, in the store's own words; "" where nothing follows, and where
+	// Count is 0.
 	Next string
 }
 

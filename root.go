@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/muster-id/scim/attr"
 	"github.com/muster-id/scim/filter"
@@ -83,7 +82,6 @@ func (e *Engine) listAll(ctx context.Context, b []byte, q *request, p *parameter
 	for i := range u.parts {
 		queries[i] = u.parts[i].query
 	}
-	first := *queries[0] // of which start and count are to be answered
 	var bound []byte
 	if u.positioned {
 		bound = binding(true, queries...)
@@ -111,7 +109,7 @@ func (e *Engine) listAll(ctx context.Context, b []byte, q *request, p *parameter
 	if err != nil {
 		return nil, err
 	}
-	b = appendPageHead(b, &first, u.total, len(u.hits), next)
+	b = appendPageHead(b, queries[0], u.total, len(u.hits), next)
 	for i, h := range u.hits {
 		if i > 0 {
 			b = append(b, ',')
@@ -379,7 +377,7 @@ func (u *union) begin(position string) (ok bool) {
 		}
 		rest = rest[size:]
 		if u.parts[i].done = n == 0; n > 0 {
-			u.parts[i].after = strings.Clone(string(rest[:n-1]))
+			u.parts[i].after = string(rest[:n-1])
 			rest = rest[n-1:]
 		}
 	}

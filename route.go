@@ -34,8 +34,9 @@ const (
 const searchSegment = ".search"
 
 // Routes lists the patterns that the handler serves, below where it is
-// mounted, so that a host can name metrics and spans. GET stands for HEAD too, as
-// in the patterns of [http.ServeMux].
+// mounted, so that a host can name metrics and spans. As in the patterns of
+// [http.ServeMux] GET stands for HEAD too, and /{$} is the path of the service
+// itself.
 func (h *Handler) Routes() []string {
 	all := []string{"GET /{$}", "POST /.search", "GET /Me", "PUT /Me", "PATCH /Me", "DELETE /Me"}
 	for _, t := range h.engine.cfg.Types.all {
@@ -119,13 +120,10 @@ func (e *Engine) isRoot(path string, raw bool) bool {
 		return path == ""
 	}
 	base, err := url.Parse(e.cfg.BaseURL)
-	if err != nil {
-		return false
+	if err == nil && raw {
+		path, err = url.PathUnescape(path)
 	}
-	if raw {
-		return path == strings.Trim(base.EscapedPath(), "/")
-	}
-	return path == strings.Trim(base.Path, "/")
+	return err == nil && path == strings.Trim(base.Path, "/")
 }
 
 func (e *Engine) endpoint(rt *route, segment string) bool {

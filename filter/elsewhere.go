@@ -51,7 +51,7 @@ func (p *parser) withoutValue(name string) (Expr, error) {
 // comparedWithNothing reads operator and literal behind an attribute without
 // value: ne and eq null hold of it, nothing else does.
 func (p *parser) comparedWithNothing(name string) (Expr, error) {
-	op, present, err := p.operator(name)
+	op, present, err := p.operator(nil, name)
 	if err != nil || present {
 		return p.always(false), err
 	}

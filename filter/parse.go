@@ -458,7 +458,7 @@ func (p *parser) seesComparison() bool {
 
 // comparison reads operator and literal behind the attribute a.
 func (p *parser) comparison(a *attr.Attribute) (Expr, error) {
-	op, present, err := p.operator(a.Path())
+	op, present, err := p.operator(a, "")
 	if err != nil {
 		return nil, err
 	}
@@ -468,12 +468,16 @@ func (p *parser) comparison(a *attr.Attribute) (Expr, error) {
 	return p.compare(a, op)
 }
 
-// operator reads the operator behind the attribute of that path, and the space
-// before a literal; present reports that it was pr, which has none.
-func (p *parser) operator(path string) (op Op, present bool, err error) {
+// operator reads the operator behind an attribute, and the space before a
+// literal; present reports that it was pr, which has none. a is nil for an
+// attribute that the type does not have: path is its name.
+func (p *parser) operator(a *attr.Attribute, path string) (op Op, present bool, err error) {
 	at := p.skipped(p.at)
 	word := p.wordAt(at)
 	if at == p.at || word == "" {
+		if a != nil {
+			path = a.Path()
+		}
 		return 0, false, p.error(p.at, "a space and an operator are expected behind ", path, ", not ", p.found(at), ": pr, eq, ne, co, sw, ew, gt, ge, lt or le")
 	}
 	behind := at + len(word)
