@@ -511,7 +511,7 @@ func (r *requirement) reason() string {
 		return "**" + word + "**: " + r.note + proofs
 	}
 	if r.note != "" {
-		proofs += ". " + r.note
+		proofs += "<br>" + r.note
 	}
 	return proofs
 }
