@@ -56,17 +56,21 @@ func FoldRune(r rune) rune {
 // HasPrefixFold reports whether s begins with the folded string prefix, case
 // ignored.
 func HasPrefixFold(s, prefix string) bool {
-	_, ok := cutPrefixFold(prepared(s), prefix)
+	_, ok := cutPrefixFold(s, prefix)
 	return ok
 }
 
 // HasSuffixFold reports whether s ends with the folded string suffix, case
 // ignored.
 func HasSuffixFold(s, suffix string) bool {
-	s = prepared(s)
+	whole, all := s, suffix
 	for len(suffix) > 0 {
 		want, n := utf8.DecodeLastRuneInString(suffix)
 		got, m := utf8.DecodeLastRuneInString(s)
+		if got >= utf8.RuneSelf && whole != "" {
+			s, suffix, whole = prepared(whole), all, ""
+			continue
+		}
 		if m == 0 || FoldRune(got) != want {
 			return false
 		}
@@ -83,7 +87,7 @@ func ContainsFold(s, part string) bool {
 		return strings.Contains(Fold(s), part)
 	}
 	for {
-		if _, ok := cutPrefixFold(s, part); ok {
+		if _, ok := cutPreparedFold(s, part); ok {
 			return true
 		}
 		if s == "" {
@@ -113,12 +117,38 @@ func CompareFold(s, t string) int {
 
 // EqualFold reports whether s and the folded string t are equal, case ignored.
 func EqualFold(s, t string) bool {
-	rest, ok := cutPrefixFold(prepared(s), t)
+	rest, ok := cutPrefixFold(s, t)
 	return ok && rest == ""
 }
 
-// cutPrefixFold is of a string that is prepared.
+// cutPrefixFold looks at all of s only where preparing it could change what it
+// has compared: most strings differ before that.
 func cutPrefixFold(s, prefix string) (rest string, ok bool) {
+	whole, all := s, prefix
+	for prefix != "" {
+		if s == "" {
+			return "", false
+		}
+		c, p := s[0], prefix[0]
+		if c >= utf8.RuneSelf || p >= utf8.RuneSelf {
+			return cutPreparedFold(prepared(whole), all)
+		}
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != p {
+			return "", false // an accent behind c would not make it p
+		}
+		s, prefix = s[1:], prefix[1:]
+	}
+	if s != "" && s[0] >= firstMark {
+		return cutPreparedFold(prepared(whole), all)
+	}
+	return s, true
+}
+
+// cutPreparedFold is of a string that is prepared.
+func cutPreparedFold(s, prefix string) (rest string, ok bool) {
 	for prefix != "" {
 		if s == "" {
 			return "", false

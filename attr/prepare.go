@@ -15,16 +15,17 @@ import (
 // 7613 section 3.2). What remains is case, which folding rune by rune takes
 // care of.
 func prepared(s string) string {
-	// The first byte of U+0300 in UTF-8. All that is below is prepared: the
-	// combining marks begin there.
-	const marks = 0xcc
 	for i := range len(s) {
-		if s[i] >= marks {
+		if s[i] >= firstMark {
 			return prepare(s)
 		}
 	}
 	return s
 }
+
+// firstMark is the first byte of U+0300 in UTF-8. The combining marks begin
+// there, and all that is below is prepared.
+const firstMark = 0xcc
 
 func prepare(s string) string {
 	if isPrepared(s) {
