@@ -114,6 +114,14 @@ public class UnboundID {
 				return null;
 			}
 		});
+		check("retrieve without groups, not modified", () -> {
+			try {
+				scim.retrieveRequest(user).excludedAttributes("groups").ifNoneMatch().invoke();
+				return "it was sent again";
+			} catch (NotModifiedException e) {
+				return null;
+			}
+		});
 		check("retrieve what is not there", () -> {
 			try {
 				scim.retrieve("Users", "none", UserResource.class);

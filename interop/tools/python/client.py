@@ -231,8 +231,8 @@ def _():
         return "the server says that it has no bulk operations"
     from scim2_models import BulkOperation, BulkRequest  # noqa: PLC0415
 
-    operation = BulkOperation(method="POST", path="/Users", bulk_id="b1", data=User(user_name="bulk@example.com"))
-    answer = scim.bulk(BulkRequest(operations=[operation]))
+    operation = BulkOperation[User](method="POST", path="/Users", bulk_id="b1", data=User(user_name="bulk@example.com"))
+    answer = scim.bulk(BulkRequest[User](operations=[operation]))
     location = answer.operations[0].location
     scim.delete(User, location.rsplit("/", 1)[-1])
     return expect("201", str(answer.operations[0].status))
