@@ -68,8 +68,14 @@ func (s *choices) newAttribute(name string) map[string]any {
 	if kind == "complex" {
 		subs := []any{}
 		for _, sub := range []struct{ name, kind string }{
-			{"value", "string"}, {"type", "string"}, {"primary", "boolean"}, {"display", "string"}, {"$ref", "reference"},
-			{"number", "decimal"}, {"since", "dateTime"}, {"marks", "string"},
+			{"value", "string"},
+			{"type", "string"},
+			{"primary", "boolean"},
+			{"display", "string"},
+			{"$ref", "reference"},
+			{"number", "decimal"},
+			{"since", "dateTime"},
+			{"marks", "string"},
 		} {
 			if s.choose(3) > 0 {
 				c := s.characteristics(sub.name, sub.kind)
