@@ -28,6 +28,13 @@
 // [Store]; it keeps the whole protocol and gives up what needs a transaction
 // with us.
 //
+// # Attributes and types of the host
+//
+// [Types.Extend] adds extensions to users or groups, [Types.With] whole resource
+// types; both are declared in Go or read from the JSON of RFC 7643 sections 6
+// and 7 ([attr.ParseSchema], [attr.ParseTypes]). They are served, filtered,
+// changed and shown by discovery like the core ones.
+//
 // # Where to look
 //
 // The immutable email is in email.go, the domain check in domain.go, roles and

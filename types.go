@@ -174,10 +174,24 @@ func (t *ResourceType) checkShape() error {
 		a    *attr.Attribute
 		want shape
 	}{
-		{t.userName, text}, {t.active, flag}, {t.displayName, text}, {t.locale, text},
-		{t.name, one}, {t.formatted, text}, {t.givenName, text}, {t.familyName, text},
-		{t.emails, many}, {t.emailValue, text}, {t.emailType, text}, {t.emailPrimary, flag},
-		{t.phones, many}, {t.phone, text}, {t.photos, many}, {t.groups, many}, {t.members, many}, {t.memberValue, text},
+		{t.userName, text},
+		{t.active, flag},
+		{t.displayName, text},
+		{t.locale, text},
+		{t.name, one},
+		{t.formatted, text},
+		{t.givenName, text},
+		{t.familyName, text},
+		{t.emails, many},
+		{t.emailValue, text},
+		{t.emailType, text},
+		{t.emailPrimary, flag},
+		{t.phones, many},
+		{t.phone, text},
+		{t.photos, many},
+		{t.groups, many},
+		{t.members, many},
+		{t.memberValue, text},
 	} {
 		if c.a == nil || (shape{c.a.Kind, c.a.MultiValued}) == c.want {
 			continue

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 
 	"github.com/muster-id/scim"
 	"github.com/muster-id/scim/attr"
@@ -105,4 +106,25 @@ func ExampleResource_Decode_whole() {
 	must(user.Decode("", &ada))
 	fmt.Println(ada.ID, ada.UserName, ada.Enterprise.Department, ada.Meta.Version)
 	// Output: 42 ada Engines W/"3"
+}
+
+// A store without indexes keeps unique what a schema declares unique.
+func ExampleCheckUnique() {
+	acme, err := attr.ParseSchema([]byte(`{"id":"urn:example:params:scim:schemas:extension:acme:2.0:User","attributes":[{"name":"badge","uniqueness":"server"}]}`))
+	must(err)
+	types, err := scim.CoreTypes().Extend("User", attr.Extension{Schema: acme})
+	must(err)
+	user := func(id, badge string) *scim.Resource {
+		r, err := types.New(scim.Key{Tenant: "acme", Directory: "okta"}, "User").ID(id).Set("userName", id).Set("badge", badge).Resource()
+		must(err)
+		return r
+	}
+	rows := []*scim.Resource{user("ada", "B-1"), user("grace", "B-2")}
+	fmt.Println(scim.CheckUnique(user("alan", "B-3"), slices.Values(rows)))
+	fmt.Println(scim.CheckUnique(user("alan", "b-1"), slices.Values(rows)))
+	fmt.Println(scim.CheckUnique(user("ada", "b-1"), slices.Values(rows)))
+	// Output:
+	// <nil>
+	// scim: value is not unique: urn:example:params:scim:schemas:extension:acme:2.0:User:badge
+	// <nil>
 }

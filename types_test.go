@@ -188,21 +188,22 @@ func TestRFC7644_3_CustomType(t *testing.T) {
 		require.Equal(t, http.StatusOK, replaced.Code, replaced.Body)
 		require.NotContains(t, replaced.doc, "ports")
 
-		for query, want := range map[string]string{
-			"":                                               "S1 S2 S3",
-			"?filter=serial eq \"s2\"":                       "S2",
-			"?filter=weight gt 2 and weight lt 10":           "S3",
-			"?filter=" + rackURN + ":row eq \"a\"":           "S1 S2 S3",
-			"?filter=" + deviceURN + ":tags eq \"Y\"":        "S3",
-			"?filter=not (model co \"n\")":                   "S1",
-			"?filter=bought pr and meta.version pr":          "S2",
-			"?filter=meta.resourceType eq \"Device\"":        "S1 S2 S3",
-			"?sortBy=model":                                  "S3 S2 S1",
-			"?sortBy=weight&sortOrder=descending&count=2":    "S1 S2",
-			"?sortBy=serial&startIndex=2&count=1":            "S2",
-			"?filter=serial pr&sortBy=serial&startIndex=3":   "S3",
-			"?attributes=serial&sortBy=meta.created&count=9": "S1 S2 S3",
+		for _, c := range [][2]string{
+			{"", "S1 S2 S3"},
+			{`?filter=serial eq "s2"`, "S2"},
+			{`?filter=weight gt 2 and weight lt 10`, "S3"},
+			{`?filter=` + rackURN + `:row eq "a"`, "S1 S2 S3"},
+			{`?filter=` + deviceURN + `:tags eq "Y"`, "S3"},
+			{`?filter=not (model co "n")`, "S1"},
+			{`?filter=bought pr and meta.version pr`, "S2"},
+			{`?filter=meta.resourceType eq "Device"`, "S1 S2 S3"},
+			{`?sortBy=model`, "S3 S2 S1"},
+			{`?sortBy=weight&sortOrder=descending&count=2`, "S1 S2"},
+			{`?sortBy=serial&startIndex=2&count=1`, "S2"},
+			{`?filter=serial pr&sortBy=serial&startIndex=3`, "S3"},
+			{`?attributes=serial&sortBy=meta.created&count=9`, "S1 S2 S3"},
 		} {
+			query, want := c[0], c[1]
 			target := "/Devices"
 			if at := strings.IndexByte(query, '='); at > 0 {
 				first, rest, more := strings.Cut(query[at+1:], "&")
@@ -307,6 +308,20 @@ func TestUniqueOfCoreTypes(t *testing.T) {
 	}
 	require.Equal(t, []string{"id", "externalId", "userName"}, paths("User"))
 	require.Equal(t, []string{"id", "externalId"}, paths("Group"))
+}
+
+// An empty string is nobody's, however often it is there.
+func TestRFC7643_7_UniquenessOfNothing(t *testing.T) {
+	types := inventory(t)
+	key := scim.Key{Tenant: "acme", Directory: "okta"}
+	for name, store := range map[string]scim.Store{"memstore": memstore.New(types, nil), "naive": newNaiveStore()} {
+		for _, id := range []string{"1", "2"} {
+			r, err := types.Decode(key, "Device", []byte(`{"schemas":["`+deviceURN+`"],"id":"`+id+`","asset":"","tags":[""],"ports":[{"value":""}]}`), scim.Meta{})
+			require.NoError(t, err)
+			_, err = store.Create(t.Context(), r)
+			require.NoError(t, err, name)
+		}
+	}
 }
 
 // A host extends users in one call, and the extension is served, checked and

@@ -11,7 +11,7 @@ import (
 // in a directory: id, externalId, a user's userName, and those that a schema
 // declares with uniqueness "server" or "global" (RFC 7643 section 7). A [Store]
 // keeps them unique as the operator eq compares them; every value of a
-// multi-valued attribute counts. What is global by its nature is compared
+// multi-valued attribute counts, an empty string does not. What is global by its nature is compared
 // within the directory, since nothing is shared between directories. On a
 // complex attribute the declaration has no effect: it belongs on a
 // sub-attribute. The caller must not change the slice.
@@ -46,7 +46,9 @@ func CheckUnique(r *Resource, others iter.Seq[*Resource]) error {
 	claimed := map[claim]bool{}
 	for _, a := range r.typ.unique {
 		for v := range r.Doc().All(a) {
-			claimed[claim{a, filter.Canonical(a, v.Text())}] = true
+			if v.Text() != "" {
+				claimed[claim{a, filter.Canonical(a, v.Text())}] = true
+			}
 		}
 	}
 	for other := range others {

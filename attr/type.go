@@ -274,9 +274,14 @@ func (a *Attribute) common() bool {
 
 // plainSegment reports whether s can stand in a URL and in JSON as it is.
 func plainSegment(s string) bool {
-	return s != "." && s != ".." && !strings.ContainsFunc(s, func(r rune) bool {
-		return r > '~' || !('a' <= r|0x20 && r|0x20 <= 'z' || '0' <= r && r <= '9' || strings.ContainsRune("-._~", r))
-	})
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c|0x20 && c|0x20 <= 'z', '0' <= c && c <= '9', strings.IndexByte("-._~", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return s != "." && s != ".."
 }
 
 func isURN(s string) bool { return len(s) > 4 && strings.EqualFold(s[:4], "urn:") }

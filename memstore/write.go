@@ -58,7 +58,7 @@ func (v view) checkUnique(k *kind, r, old *scim.Resource, self uint32) error {
 				continue
 			}
 			for value := range r.Doc().All(x.attr) {
-				if v.taken(k, x, value.Text(), self) {
+				if text := value.Text(); text != "" && v.taken(k, x, text, self) {
 					return &scim.UniquenessError{Attribute: x.attr.Path()}
 				}
 			}

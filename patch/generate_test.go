@@ -68,8 +68,14 @@ func (s *choices) newAttribute(name string) map[string]any {
 	if kind == "complex" {
 		subs := []any{}
 		for _, sub := range []struct{ name, kind string }{
-			{"value", "string"}, {"type", "string"}, {"primary", "boolean"}, {"display", "string"}, {"$ref", "reference"},
-			{"number", "decimal"}, {"since", "dateTime"}, {"marks", "string"},
+			{"value", "string"},
+			{"type", "string"},
+			{"primary", "boolean"},
+			{"display", "string"},
+			{"$ref", "reference"},
+			{"number", "decimal"},
+			{"since", "dateTime"},
+			{"marks", "string"},
 		} {
 			if s.choose(3) > 0 {
 				c := s.characteristics(sub.name, sub.kind)
@@ -118,8 +124,12 @@ func (s *choices) simple(a *attr.Attribute) any {
 // that is required, nothing empty, one primary value at most.
 func (s *choices) stored(of *attr.Attribute) map[string]any {
 	object := map[string]any{}
+	sparse := of.Name != "" && s.one(3) // so that little has to go for it to be empty
 	for _, a := range of.Subs {
 		if skipped(a) || !a.Required && s.choose(3) == 0 || a.Extension && s.choose(2) == 0 && !a.Required {
+			continue
+		}
+		if sparse && !a.Required && len(object) > 0 {
 			continue
 		}
 		switch {

@@ -756,6 +756,17 @@ func checkAgainstReference(t testing.TB, s *choices, typ *attr.Type) (failed boo
 		require.Fail(t, "another document", "%s\nwant %s\ngot  %s", show(), expected, after.JSON())
 	}
 	require.Zero(t, p.Fired(), "nothing is tolerated: %s", show())
+
+	// What needs no tolerance means the same with all of them, but for two that
+	// read differently what the RFC allows.
+	const lenient = attr.Lenient &^ attr.Blank &^ attr.RemoveByValue
+	tolerant := before.Thaw()
+	defer tolerant.Release()
+	p, err = patch.Parse(sent, typ, patch.Options{Lenience: lenient})
+	require.NoError(t, err, show())
+	require.NoError(t, p.Apply(tolerant), show())
+	same := tolerant.Freeze()
+	require.Equal(t, after.JSON(), same.JSON(), "tolerances change the meaning: %s", show())
 	return false
 }
 
