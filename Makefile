@@ -45,8 +45,8 @@ bench: ## print the speed figures, beside those of a peer
 	go run -C bench .
 
 .PHONY: docs
-docs: ## write what is generated: docs/conformance.md
-	go test -run '^TestConformanceDocument$$' . -update
+docs: ## write what is generated: docs/conformance.md, docs/dialects.md
+	go test . -run '^Test(Conformance|Dialects)Document$$' -update
 
 .PHONY: vet
 vet: ## run go vet in all modules
@@ -56,10 +56,6 @@ vet: ## run go vet in all modules
 lint: $(GOLANGCI_LINT) ## run the linters and the check of the format in all modules
 	$(GOLANGCI_LINT) config verify
 	$(GOLANGCI_LINT) run $(EVERY_PACKAGE)
-
-.PHONY: docs
-docs: ## write docs/dialects.md anew from its sources
-	go test . -run '^TestDialectsDocument$$' -update
 
 .PHONY: fmt
 fmt: $(GOLANGCI_LINT) ## format all Go files

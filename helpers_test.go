@@ -202,6 +202,6 @@ func newConversationHandler(t *testing.T, store scim.Store, c *conversation) (ht
 // stores are what the handler's tests run on: a managed store, and the least
 // that a host may write.
 var stores = map[string]func() scim.Store{
-	"memstore": func() scim.Store { return memstore.New(scim.CoreTypes(), nil) },
+	"memstore": func() scim.Store { return memstore.New(scim.CoreTypes(), &memstore.Options{Events: 1 << 20}) },
 	"naive":    func() scim.Store { return newNaiveStore() },
 }
