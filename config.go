@@ -38,6 +38,9 @@ type Config struct {
 	// Location begin with. By default it is taken from each request: its Host,
 	// https unless the connection is plain, and the path under which it was
 	// mounted. Behind a proxy that changes Host or scheme it must be set.
+	// Under a router that does not strip the path off, its path is also how a
+	// query of all resources, GET /scim/v2, is told from a path with nothing
+	// behind it.
 	BaseURL string
 
 	// Logger receives what an operator must know: causes of 500s, failed

@@ -2,6 +2,7 @@ package scim_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -95,6 +96,18 @@ func post(server, path, body string) {
 	}
 	_, detail, _ := strings.Cut(string(answer), `"detail":"`)
 	fmt.Println(res.StatusCode, strings.ReplaceAll(strings.TrimSuffix(detail, `"}`), `\"`, `"`))
+}
+
+func get(server, path string) []byte {
+	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, server+"/scim/v2"+path, nil)
+	must(err)
+	r.Header.Set("Authorization", "Bearer s3cret")
+	res, err := http.DefaultClient.Do(r)
+	must(err)
+	defer res.Body.Close()
+	answer, err := io.ReadAll(res.Body)
+	must(err)
+	return answer
 }
 
 func must(err error) {
@@ -248,4 +261,46 @@ func ExampleEngine_Resync() {
 	// created ada@acme.example
 	// 201
 	// resynced ada@acme.example
+}
+
+// Clients may page by cursor (RFC 9865) where there is a key to seal cursors
+// with: nothing is missed or met twice while others create and delete.
+func ExampleConfig_cursors() {
+	auth, err := scim.StaticTokens(scim.Token{Secret: "s3cret", Directory: &scim.Directory{
+		Tenant: "acme", ID: "okta", Domains: []string{"acme.example"},
+	}})
+	must(err)
+	key := []byte("32 random bytes that replicas ha") // from the host's secrets, never from the source
+	handler, err := scim.NewHandler(memstore.New(scim.CoreTypes(), nil), scim.NoRoles{}, auth, &scim.Config{CursorKey: key})
+	must(err)
+	server := httptest.NewServer(scim.Mount("/scim/v2", handler, nil))
+	defer server.Close()
+	for _, name := range []string{"ada", "alan", "grace"} {
+		post(server.URL, "/Users", `{"userName":"`+name+`@acme.example"}`)
+	}
+
+	cursor := ""
+	for {
+		page := struct {
+			Resources  []struct{ UserName string }
+			NextCursor string
+		}{}
+		must(json.Unmarshal(get(server.URL, "/Users?count=2&cursor="+cursor), &page))
+		for _, user := range page.Resources {
+			fmt.Println(user.UserName)
+		}
+		fmt.Println("--")
+		if cursor = page.NextCursor; cursor == "" {
+			break
+		}
+	}
+	// Output:
+	// 201
+	// 201
+	// 201
+	// ada@acme.example
+	// alan@acme.example
+	// --
+	// grace@acme.example
+	// --
 }

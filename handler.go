@@ -291,6 +291,7 @@ func (x *exchange) resource(ctx context.Context) error {
 		}
 		if onlyMembers && !asked {
 			x.w.Header()["Etag"] = []string{r.version.ETag()}
+			x.w.Header()["Content-Type"] = scimJSON // without it SCIM-SDK's client takes the answer for a proxy's
 			x.noContent()
 			return nil
 		}

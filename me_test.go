@@ -78,7 +78,7 @@ func TestRFC7644_3_11_Me(t *testing.T) {
 		posted := ask{method: "POST", target: "/Me", body: `{"userName":"eve@example.com"}`}.do(t, h).must(t, http.StatusNotImplemented)
 		require.Contains(t, posted.text("/detail"), "POST /Users")
 		refused := ask{method: "BREW", target: "/Me"}.do(t, h).must(t, http.StatusMethodNotAllowed)
-		require.Equal(t, "GET, PUT, PATCH, DELETE", refused.Header().Get("Allow"))
+		require.Equal(t, "GET, HEAD, PUT, PATCH, DELETE", refused.Header().Get("Allow"))
 
 		do(ask{method: "DELETE", target: "/Me"}).must(t, http.StatusNoContent)
 		w.get(t, "/Users/"+id).must(t, http.StatusNotFound)

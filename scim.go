@@ -39,7 +39,8 @@
 //
 // The immutable email is in email.go, the domain check in domain.go, roles and
 // accounts in accounts.go; handler.go is HTTP and nothing else, bulk.go many
-// requests in one, engine.go the life of a write, repair.go what a host calls
+// requests in one, engine.go the life of a write, list.go and root.go queries,
+// cursor.go and position.go what they are paged by, repair.go what a host calls
 // itself. Package attr is the document model, filter and patch are the two
 // languages of RFC 7644, roles maps groups to roles.
 //
