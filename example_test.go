@@ -101,7 +101,7 @@ func post(server, path, body string) {
 func get(server, path string) []byte {
 	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, server+"/scim/v2"+path, nil)
 	must(err)
-	r.Header.Set("Authorization", "Bearer s3cret")
+	r.Header.Set("Authorization", "Bearer made-with-openssl-rand-hex-32")
 	res, err := http.DefaultClient.Do(r)
 	must(err)
 	defer res.Body.Close()
@@ -266,7 +266,7 @@ func ExampleEngine_Resync() {
 // Clients may page by cursor (RFC 9865) where there is a key to seal cursors
 // with: nothing is missed or met twice while others create and delete.
 func ExampleConfig_cursors() {
-	auth, err := scim.StaticTokens(scim.Token{Secret: "s3cret", Directory: &scim.Directory{
+	auth, err := scim.StaticTokens(scim.Token{Secret: "made-with-openssl-rand-hex-32", Directory: &scim.Directory{
 		Tenant: "acme", ID: "okta", Domains: []string{"acme.example"},
 	}})
 	must(err)
