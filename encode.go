@@ -2,6 +2,7 @@ package scim
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"time"
 
@@ -149,9 +150,20 @@ type view struct {
 	base       string
 	projection *attr.Projection // nil: the default
 
-	// flush sends what there is of an answer and returns room for more; nil
-	// where the answer is collected.
-	flush func([]byte) []byte
+	to *exchange // is sent what there is of an answer before it is whole; nil: nobody
+
+	// listed says that the resource is on a page. A group that is deleted while
+	// the page is being sent cannot be taken off it: it has no members then.
+	listed bool
+}
+
+// sendMost sends what there is of an answer, if it is enough to be worth it.
+func (v view) sendMost(b []byte) []byte {
+	const enough = 32 << 10
+	if v.to == nil || len(b) <= enough {
+		return b
+	}
+	return v.to.flush(b)
 }
 
 func (v view) includes(a *attr.Attribute) bool { return a != nil && v.projection.Includes(a) }
@@ -201,6 +213,9 @@ func (e *Engine) appendMembers(ctx context.Context, b []byte, r *Resource, v vie
 	var p pace.Pace
 	for m, err := range e.members.Members(ctx, r.Ref()) {
 		p.Step()
+		if v.listed && !some && errors.Is(err, ErrNotFound) {
+			break
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -209,10 +224,7 @@ func (e *Engine) appendMembers(ctx context.Context, b []byte, r *Resource, v vie
 		}
 		b = v.appendReference(b, r.typ.members, e.cfg.Types.Type(m.Type), m)
 		some = true
-		const enough = 32 << 10
-		if v.flush != nil && len(b) > enough {
-			b = v.flush(b)
-		}
+		b = v.sendMost(b)
 	}
 	if !some {
 		return b[:mark], nil // no members: no value, RFC 7643 section 2.5

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"runtime/debug"
@@ -57,8 +56,8 @@ type exchange struct {
 	ids   []string
 	body  bytes.Buffer
 
-	limited io.LimitedReader // of the body
-	begun   bool             // the head of the answer is sent
+	limited boundedReader // of the body
+	begun   bool          // the head of the answer is sent
 }
 
 var exchanges = sync.Pool{New: func() any { return new(exchange) }}
@@ -74,7 +73,7 @@ func (x *exchange) release() {
 		x.body = bytes.Buffer{}
 	}
 	clear(x.ids)
-	x.Handler, x.w, x.r, x.q, x.route, x.limited = nil, nil, nil, request{}, route{}, io.LimitedReader{}
+	x.Handler, x.w, x.r, x.q, x.route, x.limited = nil, nil, nil, request{}, route{}, boundedReader{}
 	x.begun = false
 	exchanges.Put(x)
 }
@@ -187,6 +186,7 @@ func (x *exchange) collection(ctx context.Context) error {
 			return err
 		}
 		x.q.Status = http.StatusOK
+		v.to = x
 		if x.out, err = x.engine.list(ctx, x.out[:0], &x.q, t, &p, v); err != nil {
 			return err
 		}
@@ -277,10 +277,10 @@ func (x *exchange) unchanged(r *Resource, v view) bool {
 }
 
 // viewAndBody reads what a request sends and what its answer is to show.
-func (x *exchange) viewAndBody(t *ResourceType) (parameters, view, []byte, error) {
+func (x *exchange) viewAndBody(t *ResourceType) (parameters, view, requestBody, error) {
 	p, v, err := x.view(t)
 	if err != nil {
-		return p, v, nil, err
+		return p, v, requestBody{}, err
 	}
 	body, err := x.readBody(t)
 	return p, v, body, err
@@ -333,11 +333,7 @@ func (x *exchange) answer(ctx context.Context, status int, r *Resource, v view) 
 	}
 	x.w.Header()["Etag"] = []string{r.version.ETag()}
 	if v.showsMembers(r.typ) { // there may be very many
-		v.flush = func(b []byte) []byte {
-			x.begin(status)
-			_, _ = x.w.Write(b)
-			return b[:0]
-		}
+		v.to = x
 	}
 	var err error
 	if x.out, err = x.engine.appendResource(ctx, x.out[:0], r, groups, v); err != nil {
@@ -357,6 +353,13 @@ var (
 func (x *exchange) send(status int) {
 	x.begin(status)
 	_, _ = x.w.Write(x.out)
+}
+
+// flush sends a part of the answer and returns room for more.
+func (x *exchange) flush(b []byte) []byte {
+	x.begin(x.q.Status)
+	_, _ = x.w.Write(b)
+	return b[:0]
 }
 
 // begin sends the head of the answer, once.
@@ -433,46 +436,6 @@ func (x *exchange) tellHost() {
 	}()
 	entry := x.q.LogEntry
 	x.engine.cfg.OnRequest(x.r.Context(), &entry)
-}
-
-// readBody reads the request's body, bounded. The body of a group is not kept
-// in a buffer that is used again: its members are views of it.
-func (x *exchange) readBody(t *ResourceType) ([]byte, error) {
-	limit := x.engine.cfg.Limits.Body
-	into := &x.body
-	if t.IsGroup() {
-		limit = x.engine.cfg.Limits.GroupBody
-		into = new(bytes.Buffer)
-	}
-	into.Reset()
-	if x.r.ContentLength > limit {
-		return nil, x.tooLarge(limit)
-	}
-	if x.r.Body == nil {
-		return nil, nil
-	}
-	if x.r.ContentLength > 0 {
-		// What the client announces is believed up to a point: it costs it
-		// nothing to announce more than it sends.
-		into.Grow(int(min(x.r.ContentLength, keepBuffer)) + bytes.MinRead)
-	}
-	x.limited = io.LimitedReader{R: x.r.Body, N: limit + 1}
-	n, err := into.ReadFrom(&x.limited)
-	switch {
-	case err != nil:
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			return nil, x.tooLarge(tooLarge.Limit)
-		}
-		return nil, &Error{Status: http.StatusBadRequest, Type: InvalidSyntax, Detail: "the request body could not be read to its end; send it again", Err: err}
-	case n > limit:
-		return nil, x.tooLarge(limit)
-	}
-	return into.Bytes(), nil
-}
-
-func (x *exchange) tooLarge(limit int64) error {
-	return refuse(http.StatusRequestEntityTooLarge, "", fmt.Sprintf("the request body is larger than %d bytes; send less in one request", limit))
 }
 
 // Mount serves handler below prefix and everything else with next, without

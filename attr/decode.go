@@ -2,6 +2,8 @@ package attr
 
 import (
 	"encoding/base64"
+	"errors"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,9 +27,42 @@ type Limits struct {
 // frozen. The error is an [*Error].
 func (d *Doc) Decode(body []byte, l Lenience, limits Limits) error {
 	d.reader.Reset(body, limits.Depth)
+	return d.decode(l, limits)
+}
+
+// DecodeStream is [Doc.Decode] for a body that is too large to be held, because
+// the multi-valued attribute apart has very many values. They do not become part
+// of the document: each is given to take, which must not keep anything of it, be
+// it a string. An error of body that is not [io.EOF] is returned as it is.
+func (d *Doc) DecodeStream(body io.Reader, l Lenience, limits Limits, apart *Attribute, take func(*Node)) error {
+	r := wire.Stream(body, limits.Depth)
+	defer r.Release()
+	defer d.divert(r, apart, take)()
+	return d.decode(l, limits)
+}
+
+// DecodeNext gives the values of the multi-valued attribute apart that r is
+// about to read to take, as [Doc.DecodeStream] does. It is for the packages of
+// this module, which know what r is.
+func (d *Doc) DecodeNext(r *wire.Reader, l Lenience, limits Limits, apart *Attribute, take func(*Node)) error {
+	defer d.divert(r, apart, take)()
+	defer r.Level(r.Level(0))
+	_, err := d.next(apart, false, l, limits)
+	return err
+}
+
+// divert makes d read from r and give the values of apart to take, until the
+// function that it returns is called.
+func (d *Doc) divert(r *wire.Reader, apart *Attribute, take func(*Node)) func() {
+	d.reader, d.apart, d.take = r, apart, take
+	return func() { d.reader, d.apart, d.take = &d.own, nil, nil }
+}
+
+// decode reads the whole document.
+func (d *Doc) decode(l Lenience, limits Limits) error {
 	d.mostValues = limits.Values
 	d.schemasSent = d.schemasSent[:0]
-	r := &d.reader
+	r := d.reader
 	if k := r.Kind(); k != '{' {
 		if k == 0 {
 			if err := r.Skip(); err != nil {
@@ -52,18 +87,7 @@ func (d *Doc) Decode(body []byte, l Lenience, limits Limits) error {
 // without values, or what a tolerance reads as one of these.
 func (d *Doc) DecodeValue(raw []byte, a *Attribute, one bool, l Lenience, limits Limits) (*Node, error) {
 	d.reader.Reset(raw, limits.Depth)
-	d.mostValues = limits.Values
-	var n *Node
-	var err error
-	switch kind := d.reader.Kind(); {
-	case one:
-		n, err = d.single(a, l)
-	case a.MultiValued && kind != '[' && kind != 'n':
-		d.allow(l, ArrayMissing) // accepted in any case, worth a line in the log
-		n, err = d.alone(a, l)
-	default:
-		n, err = d.value(a, l)
-	}
+	n, err := d.next(a, one, l, limits)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +97,25 @@ func (d *Doc) DecodeValue(raw []byte, a *Attribute, one bool, l Lenience, limits
 	return n, nil
 }
 
+// next reads the value that follows.
+func (d *Doc) next(a *Attribute, one bool, l Lenience, limits Limits) (*Node, error) {
+	d.mostValues = limits.Values
+	switch kind := d.reader.Kind(); {
+	case one:
+		return d.single(a, l)
+	case a.MultiValued && kind != '[' && kind != 'n':
+		d.allow(l, ArrayMissing) // accepted in any case, worth a line in the log
+		return d.alone(a, l)
+	}
+	return d.value(a, l)
+}
+
+// syntax makes an error of the JSON one that may be sent. Others are those of
+// what a stream comes from.
 func syntax(err error) error {
+	if !errors.As(err, new(*wire.SyntaxError)) {
+		return err
+	}
 	return errorOf(InvalidSyntax, "the request body is not acceptable: ", err.Error())
 }
 
@@ -88,14 +130,14 @@ func (d *Doc) allow(l, what Lenience) bool {
 
 // object reads the members of an object into n.
 func (d *Doc) object(n *Node, l Lenience) error {
-	r := &d.reader
+	r := d.reader
 	if err := r.Begin(); err != nil {
 		return syntax(err)
 	}
 	var seen [4]uint64          // by index below n's attribute
 	var far map[*Attribute]bool // those that seen has no room for
 	for r.More() {
-		name, err := r.String()
+		name, err := r.Name()
 		if err != nil {
 			return syntax(err)
 		}
@@ -153,7 +195,7 @@ func duplicate(a *Attribute) error {
 // schemas reads the URNs of a resource's "schemas". They are checked and not
 // kept: which schemas a resource has follows from its values.
 func (d *Doc) schemas(l Lenience) error {
-	r := &d.reader
+	r := d.reader
 	if r.Kind() != '[' {
 		return d.notURNs(l)
 	}
@@ -167,7 +209,7 @@ func (d *Doc) schemas(l Lenience) error {
 			}
 			continue
 		}
-		urn, err := r.String()
+		urn, err := r.Name()
 		if err != nil {
 			return syntax(err)
 		}
@@ -222,7 +264,7 @@ func (d *Doc) checkSchemas(l Lenience) error {
 
 // value reads the whole value of an attribute; nil if it is unassigned.
 func (d *Doc) value(a *Attribute, l Lenience) (*Node, error) {
-	r := &d.reader
+	r := d.reader
 	if !a.MultiValued {
 		return d.single(a, l)
 	}
@@ -230,6 +272,8 @@ func (d *Doc) value(a *Attribute, l Lenience) (*Node, error) {
 	case 'n':
 		return d.null()
 	case '[':
+	case 0:
+		return d.single(a, l) // says what is wrong
 	default:
 		if !d.allow(l, ArrayMissing) {
 			return nil, errorOf(InvalidSyntax, a.Path(), " is multi-valued and must be an array, RFC 7643 section 2.4")
@@ -242,8 +286,13 @@ func (d *Doc) value(a *Attribute, l Lenience) (*Node, error) {
 	n := d.List(a)
 	primary := false
 	var p pace.Pace
+	used, mark := d.used, r.Mark()
 	for sent := 1; r.More(); sent++ {
 		p.Step()
+		if a == d.apart { // the value before is taken
+			d.rewind(used)
+			r.Forget(mark)
+		}
 		if d.mostValues > 0 && sent > d.mostValues {
 			return nil, errorOf(TooMany, a.Path(), " has more than ", strconv.Itoa(d.mostValues), " values; send fewer")
 		}
@@ -265,6 +314,10 @@ func (d *Doc) value(a *Attribute, l Lenience) (*Node, error) {
 				primary = true
 			}
 		}
+		if a == d.apart {
+			d.take(c)
+			continue
+		}
 		n.Append(c)
 	}
 	if err := r.End(); err != nil {
@@ -282,6 +335,10 @@ func (d *Doc) alone(a *Attribute, l Lenience) (*Node, error) {
 	if c == nil || err != nil {
 		return nil, err
 	}
+	if a == d.apart {
+		d.take(c)
+		return nil, nil
+	}
 	n := d.List(a)
 	n.Append(c)
 	return n, nil
@@ -296,7 +353,7 @@ func (d *Doc) null() (*Node, error) {
 
 // single reads one value of an attribute; nil if it is unassigned.
 func (d *Doc) single(a *Attribute, l Lenience) (*Node, error) {
-	r := &d.reader
+	r := d.reader
 	kind := r.Kind()
 	switch kind {
 	case 'n':
@@ -341,7 +398,7 @@ func (d *Doc) single(a *Attribute, l Lenience) (*Node, error) {
 
 // wrapped reads the array that a client sent where one value is expected.
 func (d *Doc) wrapped(a *Attribute, l Lenience) (*Node, error) {
-	r := &d.reader
+	r := d.reader
 	if err := r.Begin(); err != nil {
 		return nil, syntax(err)
 	}
@@ -371,7 +428,7 @@ func (d *Doc) wrapped(a *Attribute, l Lenience) (*Node, error) {
 
 // unwrap reads {"value": x} where a simple value is expected.
 func (d *Doc) unwrap(a *Attribute, l Lenience) (*Node, error) {
-	r := &d.reader
+	r := d.reader
 	if !d.allow(l, WrappedScalar) {
 		return nil, expected(a, "an object")
 	}
@@ -381,7 +438,7 @@ func (d *Doc) unwrap(a *Attribute, l Lenience) (*Node, error) {
 	var n *Node
 	found := false
 	for r.More() {
-		name, err := r.String()
+		name, err := r.Name()
 		if err != nil {
 			return nil, syntax(err)
 		}

@@ -1,6 +1,7 @@
-// Package wire reads JSON as SCIM needs it: token by token over a body that is
-// already in memory, strings as views of that body, depth bounded, U+0000
-// refused in every string that is read; and it writes strings. It is the one place that knows which JSON library is used.
+// Package wire reads JSON as SCIM needs it: token by token, over a body that is
+// already in memory, strings as views of that body, or over one that comes as a
+// stream; depth bounded, U+0000 refused in every string that is read. And it
+// writes strings. It is the one place that knows which JSON library is used.
 package wire
 
 import (
@@ -10,6 +11,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"sync"
 	"unsafe"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -32,14 +34,39 @@ const DefaultDepth = 32
 // spellings of one attribute are duplicates to them, and to nobody else.
 var options = jsontext.AllowDuplicateNames(true)
 
-// A Reader reads one JSON text. Strings it returns without escapes are views
-// of the text given to Reset and live as long as that does.
+// A Reader reads one JSON text. Of a text given to Reset, strings without
+// escapes are views and live as long as it does; of a [Stream] they are copies,
+// which live until Forget drops them.
 type Reader struct {
 	dec   jsontext.Decoder
 	buf   bytes.Buffer
 	depth int
 	level int
 	plain bool
+
+	stream bool // made by Stream
+	src    source
+	kept   []byte // the strings of a stream, in chunks; the last of these
+}
+
+// A source is what a stream comes from. It tells errors of reading from those
+// of JSON.
+type source struct {
+	r    io.Reader
+	most int // bytes it was asked for at once, which tells how far a buffer has grown
+}
+
+type readError struct{ err error }
+
+func (e *readError) Error() string { return e.err.Error() }
+
+func (s *source) Read(p []byte) (int, error) {
+	s.most = max(s.most, len(p))
+	n, err := s.r.Read(p)
+	if err != nil && err != io.EOF { //nolint:errorlint // the very value ends a stream
+		err = &readError{err}
+	}
+	return n, err
 }
 
 // Reset makes r read body, whose values may nest depth levels (0 means
@@ -51,6 +78,71 @@ func (r *Reader) Reset(body []byte, depth int) {
 	r.buf = *bytes.NewBuffer(body)
 	r.dec.Reset(&r.buf, options)
 	r.depth, r.level, r.plain = depth, 0, false
+}
+
+var streams = sync.Pool{New: func() any { return new(Reader) }}
+
+// Stream returns a Reader of what body returns, as it comes: no more of it is
+// held than the largest string, number or [Reader.Raw] value, and what was kept.
+// An error of body other than [io.EOF] is returned as it is. Release gives the
+// Reader back; what it has returned stays.
+func Stream(body io.Reader, depth int) *Reader {
+	r := streams.Get().(*Reader)
+	if depth == 0 {
+		depth = DefaultDepth
+	}
+	r.src, r.stream = source{r: body}, true
+	r.dec.Reset(&r.src, options)
+	r.depth, r.level, r.plain = depth, 0, false
+	return r
+}
+
+// Release gives back what Stream returned, unless its buffer has become larger
+// than is worth keeping.
+func (r *Reader) Release() {
+	const most = 64 << 10
+	if r.src.most > most {
+		return
+	}
+	r.src, r.kept = source{}, nil
+	streams.Put(r)
+}
+
+// A Mark is a place in what a Reader has kept.
+type Mark struct{ kept []byte }
+
+// Mark returns the place at which the next string will be kept.
+func (r *Reader) Mark() Mark { return Mark{r.kept} }
+
+// Forget lets strings that were kept after the mark be overwritten. It does
+// nothing where strings are views.
+func (r *Reader) Forget(m Mark) {
+	if cap(m.kept) > 0 && unsafe.SliceData(m.kept) == unsafe.SliceData(r.kept) {
+		r.kept = m.kept
+	} else {
+		r.kept = r.kept[:0] // the chunk was begun after the mark
+	}
+}
+
+// keep makes text that the decoder may overwrite a string that stays.
+func (r *Reader) keep(b []byte) string {
+	if !r.stream {
+		return unsafe.String(unsafe.SliceData(b), len(b))
+	}
+	const chunk = 4 << 10
+	if cap(r.kept)-len(r.kept) < len(b) {
+		r.kept = make([]byte, 0, max(len(b), min(2*cap(r.kept), chunk), 64))
+	}
+	at := len(r.kept)
+	r.kept = append(r.kept, b...)
+	return unsafe.String(unsafe.SliceData(r.kept[at:]), len(b))
+}
+
+// Level sets how many levels are open for the bound on depth, and returns how
+// many were: a value inside another is read with a bound of its own.
+func (r *Reader) Level(n int) (was int) {
+	was, r.level = r.level, n
+	return was
 }
 
 // Kind reports what comes next without reading it.
@@ -79,8 +171,18 @@ func (r *Reader) End() error {
 	return explain(err)
 }
 
-// String reads a string or a name.
+// String reads a string.
 func (r *Reader) String() (string, error) {
+	s, err := r.Name()
+	if err == nil && r.stream && r.plain {
+		s = r.keep(unsafe.Slice(unsafe.StringData(s), len(s)))
+	}
+	return s, err
+}
+
+// Name reads a name, or a string that is not kept: that of a stream is valid
+// until r is used again, be it for [Reader.Kind].
+func (r *Reader) Name() (string, error) {
 	v, err := r.dec.ReadValue()
 	if err != nil {
 		return "", explain(err)
@@ -112,13 +214,16 @@ func (r *Reader) Scalar() (string, error) {
 	if err != nil {
 		return "", explain(err)
 	}
-	return unsafe.String(unsafe.SliceData(v), len(v)), nil
+	return r.keep(v), nil
 }
 
-// Raw reads a whole value and returns its bytes, a view of the body. Its depth
-// is checked by whoever reads it again.
+// Raw reads a whole value and returns its bytes, a view of the body or, of a
+// stream, a copy. Its depth is checked by whoever reads it again.
 func (r *Reader) Raw() ([]byte, error) {
 	v, err := r.dec.ReadValue()
+	if r.stream && err == nil {
+		v = bytes.Clone(v)
+	}
 	return v, explain(err)
 }
 
@@ -168,8 +273,11 @@ func explain(err error) error {
 	if err == nil {
 		return nil
 	}
+	var failed *readError
 	var syntax *jsontext.SyntacticError
 	switch {
+	case errors.As(err, &failed):
+		return failed.err
 	case errors.As(err, &syntax):
 		if errors.Is(err, io.ErrUnexpectedEOF) {
 			return &SyntaxError{"the JSON ends too early"}
