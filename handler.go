@@ -401,6 +401,7 @@ func (x *exchange) fail(err error) {
 		q.isWrite = true // it is recorded
 	}
 	if x.begun { // a client must not take half an answer for one
+		x.done()
 		panic(http.ErrAbortHandler)
 	}
 	x.w.Header().Del("Location")

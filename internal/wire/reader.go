@@ -284,11 +284,31 @@ func explain(err error) error {
 		}
 		detail := "no valid JSON"
 		if syntax.Err != nil {
-			detail = strings.TrimPrefix(syntax.Err.Error(), "jsontext: ")
+			detail = withoutExcerpt(strings.TrimPrefix(syntax.Err.Error(), "jsontext: "))
 		}
 		return &SyntaxError{fmt.Sprintf("%s, at byte %d", detail, syntax.ByteOffset)}
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return &SyntaxError{"the JSON ends too early"}
 	}
 	return &SyntaxError{"no valid JSON"}
+}
+
+// withoutExcerpt leaves out of an error what the JSON library quotes of the text,
+// unless it is one plain character: how much it is depends on how much of a
+// stream has come. The place is named by the byte.
+func withoutExcerpt(detail string) string {
+	for _, what := range []string{"invalid character ", "invalid escape sequence ", "invalid surrogate pair "} {
+		rest, ok := strings.CutPrefix(detail, what)
+		if !ok {
+			continue
+		}
+		quoted, err := strconv.QuotedPrefix(rest)
+		if err != nil {
+			continue
+		}
+		if text, err := strconv.Unquote(quoted); err != nil || len(text) > 1 || text >= "\x80" {
+			return what + strings.TrimPrefix(rest[len(quoted):], " ")
+		}
+	}
+	return detail
 }
