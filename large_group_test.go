@@ -156,8 +156,8 @@ func (m *meter) Write(p []byte) (int, error) {
 }
 
 // Rule E3: the body of a large group is read as it comes, and its answer sent as
-// it is read. The bounds are generous: what is allocated for a member is a fifth
-// of the first one, and its body alone has 200 bytes.
+// it is read. The bounds are generous, and below what it would take to hold the
+// body, which has 200 bytes for a member.
 func TestE3LargeGroupsTakeLittleMemory(t *testing.T) {
 	const n = 10_000
 	c := newCrowd(t, n, nil)
@@ -188,22 +188,22 @@ func TestE3LargeGroupsTakeLittleMemory(t *testing.T) {
 		name := call.method + call.query
 		var w *meter
 		used := allocated(func() { w = do(call.method, everybody+call.query, call.body(), call.want) })
-		require.Less(t, used/n, uint64(600), "%s: bytes allocated for a member", name)
+		require.Less(t, used/n, uint64(500), "%s: bytes allocated for a member", name)
 		require.LessOrEqual(t, w.largest, 64<<10, "%s: the largest part of the answer", name)
 
 		var g *gauge
 		body, room, looks := call.body(), 0, 0
 		body.atRead = func(at int64, free int) {
-			if room = max(room, free); at > int64(looks)<<20 {
+			if room = max(room, free); at > int64(looks)<<18 {
 				looks++
 				g.look()
 			}
 		}
 		g = newGauge()
 		do(call.method, everybody+call.query, body, call.want)
-		require.Greater(t, looks, 2, name)
+		require.Greater(t, looks, 5, name)
 		require.LessOrEqual(t, room, 64<<10, "%s: the buffer that the body is read into", name)
-		require.Less(t, g.peak/n, uint64(200), "%s: bytes held for a member", name)
+		require.Less(t, g.peak/n, uint64(180), "%s: bytes held for a member", name)
 	}
 
 	// One group, and a page of many.
@@ -213,7 +213,7 @@ func TestE3LargeGroupsTakeLittleMemory(t *testing.T) {
 		body.before = fmt.Sprintf(`{"displayName":"Copy %d","members":[`, i)
 		do(http.MethodPost, "/Groups?excludedAttributes=members", body, http.StatusCreated)
 	}
-	for path, members := range map[string]int64{everybody: n, "/Groups?sortBy=displayName&count=5&startIndex=2": 5 * n, "/Groups": (groups + 1) * n} {
+	for path, members := range map[string]int64{everybody: n, "/Users?count=1000&excludedAttributes=groups": 1000, "/Groups?sortBy=displayName&count=5&startIndex=2": 5 * n, "/Groups": (groups + 1) * n} {
 		var w *meter
 		used := allocated(func() { w = do(http.MethodGet, path, nil, http.StatusOK) })
 		require.Greater(t, w.n, members*100, path)
