@@ -39,6 +39,7 @@ var options = jsontext.AllowDuplicateNames(true)
 // which live until Forget drops them.
 type Reader struct {
 	dec   jsontext.Decoder
+	text  []byte // given to Reset, and
 	buf   bytes.Buffer
 	depth int
 	level int
@@ -54,6 +55,9 @@ type Reader struct {
 type source struct {
 	r    io.Reader
 	most int // bytes it was asked for at once, which tells how far a buffer has grown
+
+	copying bool
+	copied  []byte // what was read while copying was set
 }
 
 type readError struct{ err error }
@@ -63,6 +67,9 @@ func (e *readError) Error() string { return e.err.Error() }
 func (s *source) Read(p []byte) (int, error) {
 	s.most = max(s.most, len(p))
 	n, err := s.r.Read(p)
+	if s.copying {
+		s.copied = append(s.copied, p[:n]...)
+	}
 	if err != nil && err != io.EOF { //nolint:errorlint // the very value ends a stream
 		err = &readError{err}
 	}
@@ -75,7 +82,7 @@ func (r *Reader) Reset(body []byte, depth int) {
 	if depth == 0 {
 		depth = DefaultDepth
 	}
-	r.buf = *bytes.NewBuffer(body)
+	r.text, r.buf = body, *bytes.NewBuffer(body)
 	r.dec.Reset(&r.buf, options)
 	r.depth, r.level, r.plain = depth, 0, false
 }
@@ -220,11 +227,35 @@ func (r *Reader) Scalar() (string, error) {
 // Raw reads a whole value and returns its bytes, a view of the body or, of a
 // stream, a copy. Its depth is checked by whoever reads it again.
 func (r *Reader) Raw() ([]byte, error) {
-	v, err := r.dec.ReadValue()
-	if r.stream && err == nil {
-		v = bytes.Clone(v)
+	kind := r.dec.PeekKind()
+	if kind != '{' && kind != '[' {
+		v, err := r.dec.ReadValue()
+		if r.stream && err == nil {
+			v = bytes.Clone(v)
+		}
+		return v, explain(err)
 	}
-	return v, explain(err)
+	// It is passed over token by token, so that the decoder's own buffer does not
+	// grow with it. A comma, a colon, white space may stand before it.
+	unread := r.dec.UnreadBuffer()
+	before := bytes.IndexByte(unread, byte(kind))
+	start := r.dec.InputOffset() + int64(before)
+	text := r.text
+	if r.stream {
+		r.src.copied, r.src.copying = bytes.Clone(unread[before:]), true
+	} else {
+		text = text[start:]
+	}
+	err := r.dec.SkipValue()
+	if r.stream {
+		text = r.src.copied
+		r.src.copied, r.src.copying = nil, false
+	}
+	if err != nil {
+		return nil, explain(err)
+	}
+	length := r.dec.InputOffset() - start
+	return text[:length:length], nil
 }
 
 // Skip reads a whole value and forgets it; the bound on depth holds here too.

@@ -39,7 +39,30 @@ func TestStreamReadsWhatIsThere(t *testing.T) {
 			require.Equal(t, want, got)
 			r.Release()
 		}
+		held.Reset([]byte(body), 0)
+		whole, wantErr := held.Raw()
+		r := Stream(iotest.HalfReader(strings.NewReader(body)), 0)
+		raw, err := r.Raw()
+		require.Equal(t, wantErr, err)
+		require.Equal(t, string(whole), string(raw))
+		r.Release()
 	}
+}
+
+// A large value is held once: the buffer that it is read through stays small.
+func TestRawDoesNotGrowTheBuffer(t *testing.T) {
+	value := "[" + strings.Repeat(`{"a" : 12345 } ,`, 50_000) + "{}]"
+	r := Stream(strings.NewReader(`{"value" : `+value+"\n}"), 0)
+	defer r.Release()
+	require.NoError(t, r.Begin())
+	_, err := r.Name()
+	require.NoError(t, err)
+	raw, err := r.Raw()
+	require.NoError(t, err)
+	require.Equal(t, value, string(raw))
+	require.LessOrEqual(t, r.src.most, 64<<10)
+	require.NoError(t, r.End())
+	require.NoError(t, r.Close())
 }
 
 // What a stream returns stays when it is read on, and when it is released; what
