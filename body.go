@@ -62,7 +62,7 @@ func (b *boundedReader) Read(p []byte) (int, error) {
 	switch {
 	case b.left < 0:
 		n, b.err = n-1, tooLarge(b.limit)
-	case err == nil || err == io.EOF: //nolint:errorlint // the very value ends a body
+	case err == nil || err == io.EOF:
 		b.err = err
 	default:
 		b.err = brokenOff(err)

@@ -137,7 +137,7 @@ func (d *Doc) object(n *Node, l Lenience) error {
 	var seen [4]uint64          // by index below n's attribute
 	var far map[*Attribute]bool // those that seen has no room for
 	for r.More() {
-		name, err := r.Name()
+		name, err := r.String()
 		if err != nil {
 			return syntax(err)
 		}
@@ -209,7 +209,7 @@ func (d *Doc) schemas(l Lenience) error {
 			}
 			continue
 		}
-		urn, err := r.Name()
+		urn, err := r.String()
 		if err != nil {
 			return syntax(err)
 		}
@@ -286,12 +286,15 @@ func (d *Doc) value(a *Attribute, l Lenience) (*Node, error) {
 	n := d.List(a)
 	primary := false
 	var p pace.Pace
-	used, mark := d.used, r.Mark()
+	used := d.used
+	if a == d.apart {
+		r.Hold()
+	}
 	for sent := 1; r.More(); sent++ {
 		p.Step()
 		if a == d.apart { // the value before is taken
 			d.rewind(used)
-			r.Forget(mark)
+			r.Forget()
 		}
 		if d.mostValues > 0 && sent > d.mostValues {
 			return nil, errorOf(TooMany, a.Path(), " has more than ", strconv.Itoa(d.mostValues), " values; send fewer")
@@ -438,7 +441,7 @@ func (d *Doc) unwrap(a *Attribute, l Lenience) (*Node, error) {
 	var n *Node
 	found := false
 	for r.More() {
-		name, err := r.Name()
+		name, err := r.String()
 		if err != nil {
 			return nil, syntax(err)
 		}
@@ -507,7 +510,7 @@ func (d *Doc) fromString(a *Attribute, s string, l Lenience) (*Node, error) {
 
 // read returns a new simple value with the string that was read last.
 func (d *Doc) read(a *Attribute, s string) *Node {
-	n := d.Text(a, s)
+	n := d.Text(a, d.reader.Keep(s))
 	if d.reader.Plain() {
 		n.shape = plain
 	}
@@ -522,22 +525,22 @@ func (d *Doc) fromLiteral(a *Attribute, s string, kind wire.Kind, l Lenience) (*
 	switch a.Kind {
 	case Boolean:
 		if kind != '0' {
-			return d.Literal(a, s), nil
+			return d.Literal(a, d.reader.Keep(s)), nil
 		}
 	case Integer:
 		if kind == '0' {
 			if strings.ContainsAny(s, ".eE") {
 				return nil, errorOf(InvalidValue, a.Path(), " is a whole number, not ", Quote(s))
 			}
-			return d.Literal(a, s), nil
+			return d.Literal(a, d.reader.Keep(s)), nil
 		}
 	case Decimal:
 		if kind == '0' {
-			return d.Literal(a, s), nil
+			return d.Literal(a, d.reader.Keep(s)), nil
 		}
 	case String:
 		if d.allow(l, Stringified) {
-			return d.Text(a, s), nil
+			return d.Text(a, d.reader.Keep(s)), nil
 		}
 	case Complex:
 		return d.complexOf(a, l, func(value *Attribute) (*Node, error) { return d.fromLiteral(value, s, kind, l) }, is)

@@ -113,7 +113,7 @@ func (p *parser) body(r *wire.Reader) error {
 	}
 	var named, there bool
 	for r.More() {
-		name, err := r.Name()
+		name, err := r.String()
 		if err != nil {
 			return syntax(err)
 		}
@@ -168,7 +168,7 @@ func (p *parser) schemas(r *wire.Reader, named bool) (bool, error) {
 			}
 			continue
 		}
-		urn, err := r.Name()
+		urn, err := r.String()
 		if err != nil {
 			return false, syntax(err)
 		}
@@ -220,7 +220,7 @@ func (p *parser) operation(r *wire.Reader) error {
 	var named, pathed, valued bool
 	p.sent, p.hasSent = nil, false
 	for r.More() {
-		key, err := r.Name()
+		key, err := r.String()
 		if err != nil {
 			return syntax(err)
 		}
@@ -238,6 +238,7 @@ func (p *parser) operation(r *wire.Reader) error {
 			}
 			named = true
 			name, err = r.String()
+			name = r.Keep(name)
 		case strings.EqualFold(key, "path"):
 			switch {
 			case pathed:
@@ -245,6 +246,7 @@ func (p *parser) operation(r *wire.Reader) error {
 			case r.Kind() == '"':
 				pathed = true
 				path, err = r.String()
+				path = r.Keep(path)
 			case r.Kind() == 'n':
 				err = r.Skip()
 			default:

@@ -35,11 +35,11 @@ const DefaultDepth = 32
 var options = jsontext.AllowDuplicateNames(true)
 
 // A Reader reads one JSON text. Of a text given to Reset, strings without
-// escapes are views and live as long as it does; of a [Stream] they are copies,
-// which live until Forget drops them.
+// escapes are views and live as long as it does; of a [Stream] they
+// live until more is read, unless they are kept.
 type Reader struct {
 	dec   jsontext.Decoder
-	text  []byte // given to Reset, and
+	body  []byte // given to Reset, and
 	buf   bytes.Buffer
 	depth int
 	level int
@@ -47,7 +47,7 @@ type Reader struct {
 
 	stream bool // made by Stream
 	src    source
-	kept   []byte // the strings of a stream, in chunks; the last of these
+	kept   []byte // strings of a stream, in chunks; what is in use of the last one
 }
 
 // A source is what a stream comes from. It tells errors of reading from those
@@ -70,7 +70,7 @@ func (s *source) Read(p []byte) (int, error) {
 	if s.copying {
 		s.copied = append(s.copied, p[:n]...)
 	}
-	if err != nil && err != io.EOF { //nolint:errorlint // the very value ends a stream
+	if err != nil && err != io.EOF {
 		err = &readError{err}
 	}
 	return n, err
@@ -82,7 +82,7 @@ func (r *Reader) Reset(body []byte, depth int) {
 	if depth == 0 {
 		depth = DefaultDepth
 	}
-	r.text, r.buf = body, *bytes.NewBuffer(body)
+	r.body, r.buf = body, *bytes.NewBuffer(body)
 	r.dec.Reset(&r.buf, options)
 	r.depth, r.level, r.plain = depth, 0, false
 }
@@ -115,35 +115,31 @@ func (r *Reader) Release() {
 	streams.Put(r)
 }
 
-// A Mark is a place in what a Reader has kept.
-type Mark struct{ kept []byte }
-
-// Mark returns the place at which the next string will be kept.
-func (r *Reader) Mark() Mark { return Mark{r.kept} }
-
-// Forget lets strings that were kept after the mark be overwritten. It does
-// nothing where strings are views.
-func (r *Reader) Forget(m Mark) {
-	if cap(m.kept) > 0 && unsafe.SliceData(m.kept) == unsafe.SliceData(r.kept) {
-		r.kept = m.kept
-	} else {
-		r.kept = r.kept[:0] // the chunk was begun after the mark
+// Keep returns a string that stays, of one that String or Scalar has returned
+// just now: of a stream, a copy.
+func (r *Reader) Keep(s string) string {
+	if r.stream {
+		return r.keep(s)
 	}
+	return s
 }
 
-// keep makes text that the decoder may overwrite a string that stays.
-func (r *Reader) keep(b []byte) string {
-	if !r.stream {
-		return unsafe.String(unsafe.SliceData(b), len(b))
-	}
+func (r *Reader) keep(s string) string {
 	const chunk = 4 << 10
-	if cap(r.kept)-len(r.kept) < len(b) {
-		r.kept = make([]byte, 0, max(len(b), min(2*cap(r.kept), chunk), 64))
+	if cap(r.kept)-len(r.kept) < len(s) {
+		r.kept = make([]byte, 0, max(len(s), min(2*cap(r.kept), chunk), 64))
 	}
 	at := len(r.kept)
-	r.kept = append(r.kept, b...)
-	return unsafe.String(unsafe.SliceData(r.kept[at:]), len(b))
+	r.kept = append(r.kept, s...)
+	return unsafe.String(unsafe.SliceData(r.kept[at:]), len(s))
 }
+
+// Hold protects what was kept so far from Forget.
+func (r *Reader) Hold() { r.kept = r.kept[len(r.kept):] }
+
+// Forget lets strings that were kept since Hold be overwritten. It does nothing
+// where strings are views.
+func (r *Reader) Forget() { r.kept = r.kept[:0] }
 
 // Level sets how many levels are open for the bound on depth, and returns how
 // many were: a value inside another is read with a bound of its own.
@@ -178,18 +174,9 @@ func (r *Reader) End() error {
 	return explain(err)
 }
 
-// String reads a string.
+// String reads a string or a name. That of a stream is valid until r is used
+// again, be it for [Reader.Kind]; Keep makes it stay.
 func (r *Reader) String() (string, error) {
-	s, err := r.Name()
-	if err == nil && r.stream && r.plain {
-		s = r.keep(unsafe.Slice(unsafe.StringData(s), len(s)))
-	}
-	return s, err
-}
-
-// Name reads a name, or a string that is not kept: that of a stream is valid
-// until r is used again, be it for [Reader.Kind].
-func (r *Reader) Name() (string, error) {
 	v, err := r.dec.ReadValue()
 	if err != nil {
 		return "", explain(err)
@@ -215,13 +202,14 @@ func (r *Reader) Name() (string, error) {
 // escapes, so that [AppendPlain] writes it as it was.
 func (r *Reader) Plain() bool { return r.plain }
 
-// Scalar reads a number, true, false or null as it is spelled.
+// Scalar reads a number, true, false or null as it is spelled. It is valid as
+// long as what String returns.
 func (r *Reader) Scalar() (string, error) {
 	v, err := r.dec.ReadValue()
 	if err != nil {
 		return "", explain(err)
 	}
-	return r.keep(v), nil
+	return unsafe.String(unsafe.SliceData(v), len(v)), nil
 }
 
 // Raw reads a whole value and returns its bytes, a view of the body or, of a
@@ -240,7 +228,7 @@ func (r *Reader) Raw() ([]byte, error) {
 	unread := r.dec.UnreadBuffer()
 	before := bytes.IndexByte(unread, byte(kind))
 	start := r.dec.InputOffset() + int64(before)
-	text := r.text
+	text := r.body
 	if r.stream {
 		r.src.copied, r.src.copying = bytes.Clone(unread[before:]), true
 	} else {

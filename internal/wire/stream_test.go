@@ -55,7 +55,7 @@ func TestRawDoesNotGrowTheBuffer(t *testing.T) {
 	r := Stream(strings.NewReader(`{"value" : `+value+"\n}"), 0)
 	defer r.Release()
 	require.NoError(t, r.Begin())
-	_, err := r.Name()
+	_, err := r.String()
 	require.NoError(t, err)
 	raw, err := r.Raw()
 	require.NoError(t, err)
@@ -71,22 +71,21 @@ func TestStreamKeepsItsStrings(t *testing.T) {
 	body := `["first",` + strings.Repeat(`"gone",12.5,`, 5_000) + `{"a": 1 },"last"]`
 	r := Stream(iotest.HalfReader(strings.NewReader(body)), 0)
 	require.NoError(t, r.Begin())
-	first, err := r.String()
-	require.NoError(t, err)
-	mark := r.Mark()
+	keep := func(s string, err error) string {
+		require.NoError(t, err)
+		return r.Keep(s)
+	}
+	first := keep(r.String())
+	r.Hold()
 	for range 5_000 {
-		r.Forget(mark)
-		text, err := r.String()
-		require.NoError(t, err)
-		number, err := r.Scalar()
-		require.NoError(t, err)
+		r.Forget()
+		text, number := keep(r.String()), keep(r.Scalar())
 		require.Equal(t, "gone 12.5", text+" "+number)
 	}
 	require.Less(t, cap(r.kept), 100, "room is used again")
 	raw, err := r.Raw()
 	require.NoError(t, err)
-	last, err := r.String()
-	require.NoError(t, err)
+	last := keep(r.String())
 	require.NoError(t, r.End())
 	require.NoError(t, r.Close())
 	r.Release()
@@ -96,23 +95,23 @@ func TestStreamKeepsItsStrings(t *testing.T) {
 	require.Equal(t, []string{"first", `{"a": 1 }`, "last"}, []string{first, string(raw), last})
 }
 
-// Where a chunk is full after the mark, what stands before the mark stays.
-func TestForgetKeepsWhatIsBeforeTheMark(t *testing.T) {
+// Where a chunk is full after Hold, what stands before stays.
+func TestForgetSparesWhatIsHeld(t *testing.T) {
 	long := strings.Repeat("x", 60)
-	r := Stream(strings.NewReader(`["`+long+`","y","`+long+`","`+long+`"]`), 0)
+	r := Stream(strings.NewReader(`["`+long+`","y","`+long+`","`+strings.ToUpper(long)+`"]`), 0)
 	defer r.Release()
 	require.NoError(t, r.Begin())
 	next := func() string {
 		s, err := r.String()
 		require.NoError(t, err)
-		return s
+		return r.Keep(s)
 	}
 	before := next()
-	mark := r.Mark()
+	r.Hold()
 	next()
 	next() // begins another chunk
-	r.Forget(mark)
-	require.Equal(t, long, next())
+	r.Forget()
+	require.Equal(t, strings.ToUpper(long), next())
 	require.Equal(t, long, before)
 }
 
