@@ -95,7 +95,7 @@ func (x *exchange) bulk(ctx context.Context) error {
 	if x.r.Method != http.MethodPost {
 		return x.methodNotAllowed("POST")
 	}
-	body, err := x.readInto(new(bytes.Buffer), x.engine.cfg.Limits.BulkBody)
+	body, err := x.holdBody(new(bytes.Buffer), x.engine.cfg.Limits.BulkBody)
 	if err != nil {
 		return err
 	}
@@ -305,13 +305,13 @@ func (b *bulkJob) apply(ctx context.Context, q *request, op *operation, data []b
 	var err error
 	switch op.method {
 	case http.MethodPost:
-		if r, err = e.create(ctx, q, op.typ, data); err == nil {
+		if r, err = e.create(ctx, q, op.typ, bodyOf(op.typ, data)); err == nil {
 			op.id = r.id
 		}
 	case http.MethodPut:
-		r, err = e.replace(ctx, q, op.typ, op.id, data, match)
+		r, err = e.replace(ctx, q, op.typ, op.id, bodyOf(op.typ, data), match)
 	case http.MethodPatch:
-		r, _, err = e.modify(ctx, q, op.typ, op.id, data, match, false)
+		r, _, err = e.modify(ctx, q, op.typ, op.id, bodyOf(op.typ, data), match, false)
 	case http.MethodDelete:
 		err = e.remove(ctx, q, op.typ, op.id, match)
 	}
@@ -369,7 +369,7 @@ func (b *bulkJob) complete(ctx context.Context, op *operation) error {
 		if err = cmp.Or(lost, unacceptable(err)); err != nil {
 			return err
 		}
-		r, _, err := b.engine.modify(ctx, q, op.typ, op.id, body, "", false)
+		r, _, err := b.engine.modify(ctx, q, op.typ, op.id, bodyOf(op.typ, body), "", false)
 		if err == nil {
 			op.tag = r.version.ETag()
 		}

@@ -2,6 +2,7 @@ package scim
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"time"
 
@@ -152,6 +153,10 @@ type view struct {
 	// flush sends what there is of an answer and returns room for more; nil
 	// where the answer is collected.
 	flush func([]byte) ([]byte, error)
+
+	// listed says that the resource is on a page. A group that is deleted while
+	// the page is being sent cannot be taken off it: it has no members then.
+	listed bool
 }
 
 // relieve sends what there is of an answer, once it is much.
@@ -210,6 +215,9 @@ func (e *Engine) appendMembers(ctx context.Context, b []byte, r *Resource, v vie
 	var p pace.Pace
 	for m, err := range e.members.Members(ctx, r.Ref()) {
 		p.Step()
+		if v.listed && !some && errors.Is(err, ErrNotFound) {
+			break
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -284,30 +284,41 @@ func (e *Engine) get(ctx context.Context, q *request, t *ResourceType, id string
 }
 
 // decode reads a resource from a request's body: the members of a group apart.
-func (e *Engine) decode(q *request, t *ResourceType, body []byte) (*attr.Doc, []Member, error) {
-	doc := attr.NewDoc(t.Type)
+func (e *Engine) decode(q *request, t *ResourceType, sent requestBody) (doc *attr.Doc, members []Member, err error) {
+	doc = attr.NewDoc(t.Type)
 	limits := e.cfg.Limits.values()
 	limits.Uncounted = t.members
-	err := doc.Decode(body, q.lenience, limits)
+	if t.IsGroup() {
+		members, err = patch.Decode(doc, sent.stream, q.lenience, limits, t.members)
+	} else {
+		err = doc.Decode(sent.held, q.lenience, limits)
+	}
 	q.Fired |= doc.Fired()
 	q.Ignored = doc.Ignored()
+	if err == nil {
+		err = doc.Check()
+	}
 	if err != nil {
-		doc.Release()
-		return nil, nil, err
-	}
-	var members []Member
-	if t.IsGroup() {
-		members = membersOf(patch.TakeMembers(doc, t.members))
-	}
-	if err := doc.Check(); err != nil {
 		doc.Release()
 		return nil, nil, err
 	}
 	return doc, members, nil
 }
 
+// parse reads a PATCH from a request's body.
+func (e *Engine) parse(q *request, t *ResourceType, sent requestBody) (*patch.Patch, error) {
+	o := patch.Options{
+		Lenience: q.lenience, Operations: e.cfg.Limits.Operations,
+		Limits: e.cfg.Limits.values(), FilterLength: e.cfg.Limits.FilterLength, Members: t.members,
+	}
+	if t.IsGroup() {
+		return patch.ParseStream(sent.stream, t.Type, o)
+	}
+	return patch.Parse(sent.held, t.Type, o)
+}
+
 // create stores a new resource, RFC 7644 section 3.3.
-func (e *Engine) create(ctx context.Context, q *request, t *ResourceType, body []byte) (created *Resource, err error) {
+func (e *Engine) create(ctx context.Context, q *request, t *ResourceType, body requestBody) (created *Resource, err error) {
 	doc, members, err := e.decode(q, t, body)
 	if err != nil {
 		return nil, err
@@ -340,7 +351,7 @@ func (e *Engine) create(ctx context.Context, q *request, t *ResourceType, body [
 // replace stores another version of a resource, RFC 7644 section 3.5.1: what
 // the client cannot write is kept, what it left out is cleared, active
 // excepted.
-func (e *Engine) replace(ctx context.Context, q *request, t *ResourceType, id string, body []byte, match versionMatch) (after *Resource, err error) {
+func (e *Engine) replace(ctx context.Context, q *request, t *ResourceType, id string, body requestBody, match versionMatch) (after *Resource, err error) {
 	doc, members, err := e.decode(q, t, body)
 	if err != nil {
 		return nil, err
@@ -376,11 +387,8 @@ func (e *Engine) replace(ctx context.Context, q *request, t *ResourceType, id st
 
 // modify applies a PATCH, RFC 7644 section 3.5.2. onlyMembers reports that it
 // was about nothing but the members of a group.
-func (e *Engine) modify(ctx context.Context, q *request, t *ResourceType, id string, body []byte, match versionMatch, answer bool) (after *Resource, onlyMembers bool, err error) {
-	p, err := patch.Parse(body, t.Type, patch.Options{
-		Lenience: q.lenience, Operations: e.cfg.Limits.Operations,
-		Limits: e.cfg.Limits.values(), FilterLength: e.cfg.Limits.FilterLength, Members: t.members,
-	})
+func (e *Engine) modify(ctx context.Context, q *request, t *ResourceType, id string, body requestBody, match versionMatch, answer bool) (after *Resource, onlyMembers bool, err error) {
+	p, err := e.parse(q, t, body)
 	q.Ignored = p.Ignored()
 	q.Fired |= p.Fired()
 	if err != nil {

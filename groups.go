@@ -9,7 +9,6 @@ import (
 
 	"github.com/muster-id/scim/attr"
 	"github.com/muster-id/scim/filter"
-	"github.com/muster-id/scim/internal/pace"
 	"github.com/muster-id/scim/patch"
 )
 
@@ -103,25 +102,7 @@ func (w *work) memberChange(ctx context.Context, group *Resource, p *patch.Patch
 	if err != nil {
 		return MemberChange{}, err
 	}
-	return MemberChange{Clear: m.Clear, Add: membersOf(m.Add), Remove: m.Remove}, nil
-}
-
-func membersOf(list []patch.Member) []Member {
-	members := make([]Member, len(list))
-	var p pace.Pace
-	for i, m := range list {
-		p.Step()
-		members[i] = Member(m)
-	}
-	return members
-}
-
-func patchMembers(list []Member) []patch.Member {
-	members := make([]patch.Member, len(list))
-	for i, m := range list {
-		members[i] = patch.Member(m)
-	}
-	return members
+	return MemberChange{Clear: m.Clear, Add: m.Add, Remove: m.Remove}, nil
 }
 
 // selectMembers returns the ids of current members that a value filter
@@ -134,7 +115,7 @@ func (w *work) selectMembers(ctx context.Context, group *Resource, e filter.Expr
 			return nil, err
 		}
 		doc := attr.NewDoc(t.Type)
-		if filter.Match(e, patch.Member(m).Node(doc, t.members).Value()) {
+		if filter.Match(e, m.Node(doc, t.members).Value()) {
 			ids = append(ids, m.Value)
 		}
 		doc.Release()
@@ -152,7 +133,7 @@ func (w *work) membersChanged(res *MemberResult) (affected []string, err error) 
 		const most = 100
 		w.Unknown = nil
 		for _, id := range res.Unknown[:min(len(res.Unknown), most)] {
-			w.Unknown = append(w.Unknown, strings.Clone(loggable(id))) // it is a view of the whole body
+			w.Unknown = append(w.Unknown, strings.Clone(loggable(id))) // others stand beside it
 		}
 	}
 	affected = make([]string, 0, len(res.Added)+len(res.Removed))

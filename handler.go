@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"runtime/debug"
@@ -65,8 +64,8 @@ type exchange struct {
 	ids   []string
 	body  bytes.Buffer
 
-	limited io.LimitedReader // of the body
-	begun   bool             // the head of the answer is sent
+	limited boundedReader // of the body
+	begun   bool          // the head of the answer is sent
 }
 
 var exchanges = sync.Pool{New: func() any { return new(exchange) }}
@@ -82,7 +81,7 @@ func (x *exchange) release() {
 		x.body = bytes.Buffer{}
 	}
 	clear(x.ids)
-	x.Handler, x.w, x.r, x.q, x.route, x.limited = nil, nil, nil, request{}, route{}, io.LimitedReader{}
+	x.Handler, x.w, x.r, x.q, x.route, x.limited = nil, nil, nil, request{}, route{}, boundedReader{}
 	x.begun = false
 	exchanges.Put(x)
 }
@@ -310,10 +309,10 @@ func (x *exchange) resource(ctx context.Context) error {
 }
 
 // viewAndBody reads what a request sends and what its answer is to show.
-func (x *exchange) viewAndBody(t *ResourceType) (parameters, view, []byte, error) {
+func (x *exchange) viewAndBody(t *ResourceType) (parameters, view, requestBody, error) {
 	p, v, err := x.view(t)
 	if err != nil {
-		return p, v, nil, err
+		return p, v, requestBody{}, err
 	}
 	body, err := x.readBody(t)
 	return p, v, body, err
@@ -515,55 +514,6 @@ func (x *exchange) tellHost(q *request) {
 	}()
 	entry := q.LogEntry
 	x.engine.cfg.OnRequest(x.r.Context(), &entry)
-}
-
-// readBody reads the request's body, bounded. The body of a group is not kept
-// in a buffer that is used again: its members are views of it.
-func (x *exchange) readBody(t *ResourceType) ([]byte, error) {
-	limit := x.engine.cfg.Limits.Body
-	into := &x.body
-	if t.IsGroup() {
-		limit = x.engine.cfg.Limits.GroupBody
-		into = new(bytes.Buffer)
-	}
-	return x.readInto(into, limit)
-}
-
-// readInto reads the request's body, limit bytes at most.
-func (x *exchange) readInto(into *bytes.Buffer, limit int64) ([]byte, error) {
-	into.Reset()
-	if x.r.ContentLength > limit {
-		return nil, x.tooLarge(limit)
-	}
-	if x.r.Body == nil {
-		return nil, nil
-	}
-	if x.r.ContentLength > 0 {
-		// What the client announces is believed up to a point: it costs it
-		// nothing to announce more than it sends.
-		into.Grow(int(min(x.r.ContentLength, keepBuffer)) + bytes.MinRead)
-	}
-	x.limited = io.LimitedReader{R: x.r.Body, N: limit + 1}
-	n, err := into.ReadFrom(&x.limited)
-	switch {
-	case err != nil:
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			return nil, x.tooLarge(tooLarge.Limit)
-		}
-		return nil, &Error{Status: http.StatusBadRequest, Type: InvalidSyntax, Detail: "the request body could not be read to its end; send it again", Err: err}
-	case n > limit:
-		return nil, x.tooLarge(limit)
-	}
-	return into.Bytes(), nil
-}
-
-func (x *exchange) tooLarge(limit int64) error {
-	if x.route.kind == bulkEndpoint {
-		return refuse(http.StatusRequestEntityTooLarge, "", fmt.Sprintf(
-			"the bulk request is larger than the maxPayloadSize (%d bytes); send its operations in several requests, RFC 7644 section 3.7.4", limit))
-	}
-	return refuse(http.StatusRequestEntityTooLarge, "", fmt.Sprintf("the request body is larger than %d bytes; send less in one request", limit))
 }
 
 // Mount serves handler below prefix and everything else with next, without

@@ -180,7 +180,8 @@ func sortAttribute(q *request, t *ResourceType, name string) (*attr.Attribute, e
 
 const listSchema = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 
-// list answers a query, RFC 7644 section 3.4.2.
+// list answers a query, RFC 7644 section 3.4.2: it returns the end of the answer,
+// what comes before is sent.
 func (e *Engine) list(ctx context.Context, b []byte, q *request, t *ResourceType, p *parameters, v view) ([]byte, error) {
 	query, err := e.query(q, t, p, nil)
 	if err != nil {
@@ -199,6 +200,7 @@ func (e *Engine) list(ctx context.Context, b []byte, q *request, t *ResourceType
 	if err != nil {
 		return nil, err
 	}
+	v.listed = true
 	b = appendPageHead(b, query, page.Total, len(page.Resources), next)
 	for i, r := range page.Resources {
 		if i > 0 {

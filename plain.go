@@ -175,8 +175,8 @@ func (p plainTx) withMembers(ctx context.Context, group *Resource, current []Mem
 	defer doc.Release()
 	doc.Root().Remove(group.typ.members)
 	for _, m := range []patch.Membership{
-		{Clear: true, Add: patchMembers(current)},
-		{Clear: change.Clear, Add: patchMembers(change.Add), Remove: change.Remove},
+		{Clear: true, Add: current},
+		{Clear: change.Clear, Add: change.Add, Remove: change.Remove},
 	} {
 		if err := m.ApplyTo(doc, group.typ.members); err != nil {
 			return nil, nil, err

@@ -120,7 +120,7 @@ func (m Matcher) matchRelated(r *Resource, rel *Relations) bool {
 	if t := r.typ.members; t != nil && len(rel.Members) > 0 {
 		members := doc.List(t)
 		for _, member := range rel.Members {
-			members.Append(patch.Member(member).Node(doc, t))
+			members.Append(member.Node(doc, t))
 		}
 		doc.Root().Put(members)
 	}

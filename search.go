@@ -35,7 +35,7 @@ func (x *exchange) search(ctx context.Context) error {
 // searchParameters reads the parameters of a query from the body of a request.
 func (x *exchange) searchParameters() (parameters, error) {
 	// The bound is that of any body but a group's.
-	body, err := x.readBody(x.engine.cfg.Types.Type("User"))
+	body, err := x.holdBody(&x.body, x.engine.cfg.Limits.Body)
 	if err != nil {
 		return parameters{}, err
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"iter"
 	"time"
+
+	"github.com/muster-id/scim/patch"
 )
 
 // A Store keeps resources. These five methods are all that a host's own tables
@@ -74,12 +76,11 @@ type GetOptions struct {
 	WithoutMembers bool
 }
 
-// A Member is a value of a group's members, RFC 7643 section 4.2.
-type Member struct {
-	Value   string // the id of a resource in the same directory
-	Type    string // "User" or "Group"; "" where the provider did not say
-	Display string
-}
+// A Member is a value of a group's members, RFC 7643 section 4.2: Value is the id
+// of a resource in the same directory, Type "User" or "Group", or "" where the
+// provider did not say, Display what it calls the member, or "". "$ref" follows
+// from the others.
+type Member = patch.Member
 
 // A GroupRef names a group that a user is in.
 type GroupRef struct {

@@ -2,6 +2,8 @@ package attr
 
 import (
 	"encoding/base64"
+	"errors"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,9 +31,42 @@ type Limits struct {
 // frozen. The error is an [*Error].
 func (d *Doc) Decode(body []byte, l Lenience, limits Limits) error {
 	d.reader.Reset(body, limits.Depth)
+	return d.decode(l, limits)
+}
+
+// DecodeStream is [Doc.Decode] for a body that is too large to be held, because
+// the multi-valued attribute apart has very many values. They do not become part
+// of the document: each is given to take, which must not keep anything of it, be
+// it a string. An error of body that is not [io.EOF] is returned as it is.
+func (d *Doc) DecodeStream(body io.Reader, l Lenience, limits Limits, apart *Attribute, take func(*Node)) error {
+	r := wire.Stream(body, limits.Depth)
+	defer r.Release()
+	defer d.divert(r, apart, take)()
+	return d.decode(l, limits)
+}
+
+// DecodeNext gives the values of the multi-valued attribute apart that r is
+// about to read to take, as [Doc.DecodeStream] does. It is for the packages of
+// this module, which know what r is.
+func (d *Doc) DecodeNext(r *wire.Reader, l Lenience, limits Limits, apart *Attribute, take func(*Node)) error {
+	defer d.divert(r, apart, take)()
+	defer r.Level(r.Level(0))
+	_, err := d.next(apart, false, l, limits)
+	return err
+}
+
+// divert makes d read from r and give the values of apart to take, until the
+// function that it returns is called.
+func (d *Doc) divert(r *wire.Reader, apart *Attribute, take func(*Node)) func() {
+	d.reader, d.apart, d.take = r, apart, take
+	return func() { d.reader, d.apart, d.take = &d.own, nil, nil }
+}
+
+// decode reads the whole document.
+func (d *Doc) decode(l Lenience, limits Limits) error {
 	d.limits = limits
 	d.schemasSent = d.schemasSent[:0]
-	r := &d.reader
+	r := d.reader
 	if k := r.Kind(); k != '{' {
 		if k == 0 {
 			if err := r.Skip(); err != nil {
@@ -56,18 +91,7 @@ func (d *Doc) Decode(body []byte, l Lenience, limits Limits) error {
 // without values, or what a tolerance reads as one of these.
 func (d *Doc) DecodeValue(raw []byte, a *Attribute, one bool, l Lenience, limits Limits) (*Node, error) {
 	d.reader.Reset(raw, limits.Depth)
-	d.limits = limits
-	var n *Node
-	var err error
-	switch kind := d.reader.Kind(); {
-	case one:
-		n, err = d.single(a, l)
-	case a.MultiValued && kind != '[' && kind != 'n':
-		d.allow(l, ArrayMissing) // accepted in any case, worth a line in the log
-		n, err = d.alone(a, l)
-	default:
-		n, err = d.value(a, l)
-	}
+	n, err := d.next(a, one, l, limits)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +101,25 @@ func (d *Doc) DecodeValue(raw []byte, a *Attribute, one bool, l Lenience, limits
 	return n, nil
 }
 
+// next reads the value that follows.
+func (d *Doc) next(a *Attribute, one bool, l Lenience, limits Limits) (*Node, error) {
+	d.limits = limits
+	switch kind := d.reader.Kind(); {
+	case one:
+		return d.single(a, l)
+	case a.MultiValued && kind != '[' && kind != 'n':
+		d.allow(l, ArrayMissing) // accepted in any case, worth a line in the log
+		return d.alone(a, l)
+	}
+	return d.value(a, l)
+}
+
+// syntax makes an error of the JSON one that may be sent. Others are those of
+// what a stream comes from.
 func syntax(err error) error {
+	if !errors.As(err, new(*wire.SyntaxError)) {
+		return err
+	}
 	return errorOf(InvalidSyntax, "the request body is not acceptable: ", err.Error())
 }
 
@@ -92,7 +134,7 @@ func (d *Doc) allow(l, what Lenience) bool {
 
 // object reads the members of an object into n.
 func (d *Doc) object(n *Node, l Lenience) error {
-	r := &d.reader
+	r := d.reader
 	if err := r.Begin(); err != nil {
 		return syntax(err)
 	}
@@ -158,7 +200,7 @@ func duplicate(a *Attribute) error {
 // schemas reads the URNs of a resource's "schemas". They are checked and not
 // kept: which schemas a resource has follows from its values.
 func (d *Doc) schemas(l Lenience) error {
-	r := &d.reader
+	r := d.reader
 	if r.Kind() != '[' {
 		return d.notURNs(l)
 	}
@@ -227,7 +269,7 @@ func (d *Doc) checkSchemas(l Lenience) error {
 
 // value reads the whole value of an attribute; nil if it is unassigned.
 func (d *Doc) value(a *Attribute, l Lenience) (*Node, error) {
-	r := &d.reader
+	r := d.reader
 	if !a.MultiValued {
 		return d.single(a, l)
 	}
@@ -235,6 +277,8 @@ func (d *Doc) value(a *Attribute, l Lenience) (*Node, error) {
 	case 'n':
 		return d.null()
 	case '[':
+	case 0:
+		return d.single(a, l) // says what is wrong
 	default:
 		if !d.allow(l, ArrayMissing) {
 			return nil, errorOf(InvalidSyntax, a.Path(), " is multi-valued and must be an array, RFC 7643 section 2.4")
@@ -247,8 +291,16 @@ func (d *Doc) value(a *Attribute, l Lenience) (*Node, error) {
 	n := d.List(a)
 	primary := false
 	var p pace.Pace
+	used := d.used
+	if a == d.apart {
+		r.Hold()
+	}
 	for sent := 1; r.More(); sent++ {
 		p.Step()
+		if a == d.apart { // the value before is taken
+			d.rewind(used)
+			r.Forget()
+		}
 		if d.limits.Values > 0 && sent > d.limits.Values && a != d.limits.Uncounted {
 			return nil, errorOf(TooMany, a.Path(), " has more than ", strconv.Itoa(d.limits.Values), " values; send fewer")
 		}
@@ -270,6 +322,10 @@ func (d *Doc) value(a *Attribute, l Lenience) (*Node, error) {
 				primary = true
 			}
 		}
+		if a == d.apart {
+			d.take(c)
+			continue
+		}
 		n.Append(c)
 	}
 	if err := r.End(); err != nil {
@@ -287,6 +343,10 @@ func (d *Doc) alone(a *Attribute, l Lenience) (*Node, error) {
 	if c == nil || err != nil {
 		return nil, err
 	}
+	if a == d.apart {
+		d.take(c)
+		return nil, nil
+	}
 	n := d.List(a)
 	n.Append(c)
 	return n, nil
@@ -301,7 +361,7 @@ func (d *Doc) null() (*Node, error) {
 
 // single reads one value of an attribute; nil if it is unassigned.
 func (d *Doc) single(a *Attribute, l Lenience) (*Node, error) {
-	r := &d.reader
+	r := d.reader
 	kind := r.Kind()
 	switch kind {
 	case 'n':
@@ -346,7 +406,7 @@ func (d *Doc) single(a *Attribute, l Lenience) (*Node, error) {
 
 // wrapped reads the array that a client sent where one value is expected.
 func (d *Doc) wrapped(a *Attribute, l Lenience) (*Node, error) {
-	r := &d.reader
+	r := d.reader
 	if err := r.Begin(); err != nil {
 		return nil, syntax(err)
 	}
@@ -376,7 +436,7 @@ func (d *Doc) wrapped(a *Attribute, l Lenience) (*Node, error) {
 
 // unwrap reads {"value": x} where a simple value is expected.
 func (d *Doc) unwrap(a *Attribute, l Lenience) (*Node, error) {
-	r := &d.reader
+	r := d.reader
 	if !d.allow(l, WrappedScalar) {
 		return nil, expected(a, "an object")
 	}
@@ -455,7 +515,7 @@ func (d *Doc) fromString(a *Attribute, s string, l Lenience) (*Node, error) {
 
 // read returns a new simple value with the string that was read last.
 func (d *Doc) read(a *Attribute, s string) *Node {
-	n := d.Text(a, s)
+	n := d.Text(a, d.reader.Keep(s))
 	if d.reader.Plain() {
 		n.shape = plain
 	}
@@ -470,22 +530,22 @@ func (d *Doc) fromLiteral(a *Attribute, s string, kind wire.Kind, l Lenience) (*
 	switch a.Kind {
 	case Boolean:
 		if kind != '0' {
-			return d.Literal(a, s), nil
+			return d.Literal(a, d.reader.Keep(s)), nil
 		}
 	case Integer:
 		if kind == '0' {
 			if strings.ContainsAny(s, ".eE") {
 				return nil, errorOf(InvalidValue, a.Path(), " is a whole number, not ", Quote(s))
 			}
-			return d.Literal(a, s), nil
+			return d.Literal(a, d.reader.Keep(s)), nil
 		}
 	case Decimal:
 		if kind == '0' {
-			return d.Literal(a, s), nil
+			return d.Literal(a, d.reader.Keep(s)), nil
 		}
 	case String:
 		if d.allow(l, Stringified) {
-			return d.Text(a, s), nil
+			return d.Text(a, d.reader.Keep(s)), nil
 		}
 	case Complex:
 		return d.complexOf(a, l, func(value *Attribute) (*Node, error) { return d.fromLiteral(value, s, kind, l) }, is)

@@ -15,11 +15,16 @@ type Doc struct {
 	typ     *Type
 	root    *Node
 	fired   Lenience
-	reader  wire.Reader
+	reader  *wire.Reader // what is decoded
+	own     wire.Reader
 	trusted bool // the JSON is our own: read-only attributes are kept
 
 	limits  Limits // of what is decoded
 	ignored Ignored
+
+	// Values of apart are given to take, one by one, and are not kept.
+	apart *Attribute
+	take  func(*Node)
 
 	schemasSent []*Attribute // the schemas that "schemas" names: the document, extensions
 
@@ -60,7 +65,7 @@ var docs = sync.Pool{New: func() any { return new(Doc) }}
 // NewDoc returns an empty document of the type.
 func NewDoc(t *Type) *Doc {
 	d := docs.Get().(*Doc)
-	d.typ = t
+	d.typ, d.reader = t, &d.own
 	d.root = d.alloc(t.all[0], object)
 	return d
 }
@@ -71,12 +76,10 @@ func (d *Doc) Release() {
 	if len(d.chunks) > keepChunks || cap(d.json) > keepJSON {
 		return
 	}
-	for i := 0; i*chunkSize < d.used; i++ {
-		clear(d.chunks[i][:min(chunkSize, d.used-i*chunkSize)])
-	}
+	d.rewind(0)
 	clear(d.schemasSent)
-	d.used, d.root, d.fired, d.typ, d.thawed, d.ignored, d.limits = 0, nil, 0, nil, nil, nil, Limits{}
-	d.reader.Reset(nil, 0)
+	d.root, d.fired, d.typ, d.thawed, d.ignored, d.limits = nil, 0, nil, nil, nil, Limits{}
+	d.own.Reset(nil, 0)
 	docs.Put(d)
 }
 
@@ -101,6 +104,16 @@ func (d *Doc) alloc(a *Attribute, s shape) *Node {
 	d.used++
 	n.attr, n.shape = a, s
 	return n
+}
+
+// rewind takes back all nodes but the first ones, to be used again.
+func (d *Doc) rewind(used int) {
+	for d.used > used {
+		i := (d.used - 1) / chunkSize
+		from := max(used-i*chunkSize, 0)
+		clear(d.chunks[i][from : d.used-i*chunkSize])
+		d.used = i*chunkSize + from
+	}
 }
 
 // Object returns a new object for a complex attribute, or for one value of a

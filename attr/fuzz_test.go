@@ -1,8 +1,11 @@
 package attr_test
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"testing"
+	"testing/iotest"
 
 	"github.com/elimity-com/scim/schema"
 
@@ -10,7 +13,8 @@ import (
 )
 
 // FuzzDecode: any bytes give an [*attr.Error], or a document whose canonical
-// JSON is accepted without any tolerance and says the same.
+// JSON is accepted without any tolerance and says the same. What comes byte by
+// byte is what it is at once.
 func FuzzDecode(f *testing.F) {
 	types := []*attr.Type{everything, userType(f)}
 	for _, seed := range []string{
@@ -29,7 +33,14 @@ func FuzzDecode(f *testing.F) {
 		typ, l := types[uint(which)%uint(len(types))], attr.Lenience(allowed)&attr.Lenient
 		d := attr.NewDoc(typ)
 		defer d.Release()
-		if err := d.Decode(sent, l, attr.Limits{}); err != nil {
+		err := d.Decode(sent, l, attr.Limits{})
+		streamed := attr.NewDoc(typ)
+		defer streamed.Release()
+		errStreamed := streamed.DecodeStream(iotest.OneByteReader(bytes.NewReader(sent)), l, attr.Limits{}, nil, nil)
+		if fmt.Sprint(errStreamed) != fmt.Sprint(err) || streamed.Fired() != d.Fired() {
+			t.Fatalf("as a stream: %v, %v; at once: %v, %v", errStreamed, streamed.Fired().Names(), err, d.Fired().Names())
+		}
+		if err != nil {
 			if e := (*attr.Error)(nil); !errors.As(err, &e) || e.Type != attr.InvalidSyntax && e.Type != attr.InvalidValue || e.Detail == "" {
 				t.Fatalf("%T: %v", err, err)
 			}
@@ -39,6 +50,9 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("fired without being allowed: %v", (d.Fired() &^ l).Names())
 		}
 		s := d.Freeze()
+		if frozen := streamed.Freeze(); s.JSON() != frozen.JSON() {
+			t.Fatalf("%s\nis as a stream\n%s", s.JSON(), frozen.JSON())
+		}
 		again := attr.NewDoc(typ)
 		defer again.Release()
 		if err := again.Decode([]byte(s.JSON()), attr.Strict, attr.Limits{}); err != nil {

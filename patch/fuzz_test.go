@@ -124,5 +124,5 @@ func checkSets(t *testing.T, typ *attr.Type, m *patch.Membership) {
 	}
 	d := attr.NewDoc(typ)
 	require.NoError(t, m.ApplyTo(d, attribute(t, typ, "members")))
-	require.Equal(t, m.Add, patch.TakeMembers(d, attribute(t, typ, "members")))
+	require.Equal(t, m.Add, takeMembers(d, attribute(t, typ, "members")))
 }

@@ -2,7 +2,9 @@ package patch
 
 import (
 	"cmp"
+	"io"
 	"slices"
+	"strings"
 
 	"github.com/muster-id/scim/attr"
 	"github.com/muster-id/scim/filter"
@@ -74,6 +76,10 @@ func newMembership(t *attr.Type, of *attr.Attribute, steps []step) *Membership {
 			m.steps = steps
 			return m
 		}
+	}
+	if adds := steps[len(steps)-1]; adds.what == addMembers && (len(steps) == 1 || len(steps) == 2 && steps[0].what == clearMembers) {
+		m.Clear, m.Add = len(steps) == 2, distinct(adds.add) // as most requests are, and those with many members
+		return m
 	}
 	var c composition
 	for i := range steps {
@@ -282,38 +288,75 @@ func (s subs) member(n *attr.Node) Member {
 	return Member{text(s.value), text(s.kind), text(s.display)}
 }
 
-// TakeMembers removes the attribute's values from a decoded document and returns
-// them, each id once, for a store that keeps them apart. A value without id
-// gives one member with an empty Value, which the caller treats as every id it
-// does not know. The strings live as long as those of d.
-func TakeMembers(d *attr.Doc, members *attr.Attribute) []Member {
-	list := d.Root().Child(members)
-	if list == nil {
-		return nil
+// Decode is [attr.Doc.DecodeStream] for a type that has members, and returns
+// them: each id once, nothing of them in the document. A value without id gives
+// one member with an empty Value, which the caller treats as every id it does not
+// know.
+func Decode(d *attr.Doc, body io.Reader, l attr.Lenience, limits attr.Limits, members *attr.Attribute) ([]Member, error) {
+	g := gatherer{of: memberSubs(members)}
+	if err := d.DecodeStream(body, l, limits, members, g.take); err != nil {
+		return nil, err
 	}
-	s := step{what: addMembers, add: memberSubs(members).list(list)}
-	d.Root().Remove(members)
-	var c composition
-	var m Membership
-	c.take(&s)
-	c.result(&m)
-	return m.Add
+	return distinct(g.all), nil
 }
 
-// list reads a list of members.
-func (s subs) list(n *attr.Node) []Member {
+// A gatherer keeps what is said of members in little memory: it copies their
+// texts, one after the other, so that neither a body nor a document stays for
+// the sake of some.
+type gatherer struct {
+	of   subs
+	all  []Member
+	text strings.Builder
+}
+
+// take adds a value of the attribute.
+func (g *gatherer) take(n *attr.Node) {
+	m := g.of.member(n)
+	const most = 16 << 10
+	if size := len(m.Value) + len(m.Type) + len(m.Display); g.text.Cap()-g.text.Len() < size {
+		room := min(2*g.text.Cap(), most)
+		g.text.Reset() // strings of it stay as they are
+		g.text.Grow(max(size, room))
+	}
+	if len(g.all) == cap(g.all) {
+		g.all = slices.Grow(g.all, len(g.all)+1) // twice as many: less to leave behind than append does
+	}
+	g.all = append(g.all, Member{g.keep(m.Value), g.kind(m.Type), g.keep(m.Display)})
+}
+
+func (g *gatherer) keep(s string) string {
+	from := g.text.Len()
+	g.text.WriteString(s)
+	return g.text.String()[from:]
+}
+
+// kind keeps a member's type, which is nearly always one of two.
+func (g *gatherer) kind(s string) string {
+	for _, known := range [...]string{"", "User", "Group"} {
+		if s == known {
+			return known
+		}
+	}
+	return g.keep(s)
+}
+
+// distinct keeps of each id the first member, in the memory of the list.
+func distinct(list []Member) []Member {
+	if len(list) < 2 {
+		return list
+	}
 	var p pace.Pace
-	count := 0
-	for c := n.First(); c != nil; c = c.Next() {
+	seen := make(map[string]struct{}, len(list))
+	once := list[:0]
+	for _, m := range list {
 		p.Step()
-		count++
+		if _, there := seen[m.Value]; !there {
+			seen[m.Value] = struct{}{}
+			once = append(once, m)
+		}
 	}
-	all := make([]Member, 0, count)
-	for c := n.First(); c != nil; c = c.Next() {
-		p.Step()
-		all = append(all, s.member(c))
-	}
-	return all
+	clear(list[len(once):])
+	return once
 }
 
 // ApplyTo does the change to the list of members in d, for a store that keeps

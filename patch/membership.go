@@ -6,6 +6,7 @@ import (
 
 	"github.com/muster-id/scim/attr"
 	"github.com/muster-id/scim/filter"
+	"github.com/muster-id/scim/internal/wire"
 )
 
 // selections bounds the removals by a filter that looks at all members.
@@ -163,18 +164,17 @@ func (p *parser) memberSub(o *operation) error {
 // decodeMembers reads members in every form in which values are accepted. One
 // without id is the one with the given id.
 func (p *parser) decodeMembers(o *operation, raw []byte, id string) ([]Member, error) {
-	d := attr.NewDoc(p.typ)
-	defer d.Release()
-	n, err := d.DecodeValue(raw, p.apart, false, p.lenience, attr.Limits{Depth: p.limits.Depth}) // any number of them
-	p.note(d)
-	if err != nil {
-		return nil, o.explain(err)
+	values := p.sent
+	if !p.hasSent {
+		r := borrow(raw, p.limits.Depth)
+		defer giveBack(r)
+		var err error
+		if values, err = p.readMembers(r); err != nil {
+			return nil, o.explain(err)
+		}
 	}
-	if n == nil {
-		return nil, nil
-	}
-	values := memberSubs(p.apart).list(n)
 	for i := range values {
+		p.pace.Step()
 		if values[i].Value == "" {
 			if id == "" {
 				return nil, o.fail(attr.InvalidValue, "a member has no value, RFC 7643 section 4.2; send its id")
@@ -183,4 +183,19 @@ func (p *parser) decodeMembers(o *operation, raw []byte, id string) ([]Member, e
 		}
 	}
 	return values, nil
+}
+
+// readMembers reads the members that come next.
+func (p *parser) readMembers(r *wire.Reader) ([]Member, error) {
+	d := attr.NewDoc(p.typ)
+	defer d.Release()
+	if p.gathered == nil {
+		p.gathered = &gatherer{of: memberSubs(p.apart)}
+	}
+	p.gathered.all = nil
+	limits := p.limits
+	limits.Uncounted = p.apart
+	err := d.DecodeNext(r, p.lenience, limits, p.apart, p.gathered.take)
+	p.note(d)
+	return p.gathered.all, err
 }

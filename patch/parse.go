@@ -2,12 +2,14 @@ package patch
 
 import (
 	"errors"
+	"io"
 	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/muster-id/scim/attr"
 	"github.com/muster-id/scim/filter"
+	"github.com/muster-id/scim/internal/pace"
 	"github.com/muster-id/scim/internal/wire"
 )
 
@@ -37,6 +39,13 @@ type parser struct {
 	// The operation at hand.
 	index int
 	op    op
+
+	// What streams has allowed to be read with the operation.
+	sent    []Member
+	hasSent bool
+
+	gathered *gatherer
+	pace     pace.Pace
 }
 
 // Parse reads the body of a PATCH request for a resource of the type. The error
@@ -45,13 +54,27 @@ type parser struct {
 // [Patch.Fired] and [Patch.Ignored] return of it is what was passed over before.
 // Nothing else may be done with it.
 func Parse(body []byte, t *attr.Type, o Options) (*Patch, error) {
+	r := borrow(body, o.Limits.Depth)
+	defer giveBack(r)
+	return parse(r, t, o)
+}
+
+// ParseStream is [Parse] for a body that may be too large to be held, because it
+// names very many members: where op and path come before the value, members are
+// read as they come; any other value is held. An error of body that is not
+// [io.EOF] is returned as it is.
+func ParseStream(body io.Reader, t *attr.Type, o Options) (*Patch, error) {
+	r := wire.Stream(body, o.Limits.Depth)
+	defer r.Release()
+	return parse(r, t, o)
+}
+
+func parse(r *wire.Reader, t *attr.Type, o Options) (*Patch, error) {
 	p := parser{Patch: &Patch{typ: t, lenience: o.Lenience, limits: o.Limits, length: o.FilterLength}, most: o.Operations, apart: o.Members}
 	p.operations = p.few[:0]
 	if p.most == 0 {
 		p.most = 1000
 	}
-	r := borrow(body, o.Limits.Depth)
-	defer giveBack(r)
 	if err := p.body(r); err != nil {
 		return &Patch{typ: t, fired: p.fired, ignored: p.ignored}, err
 	}
@@ -61,8 +84,12 @@ func Parse(body []byte, t *attr.Type, o Options) (*Patch, error) {
 	return p.Patch, nil
 }
 
-// syntax makes an error of package wire one that may be sent.
+// syntax makes an error of the JSON one that may be sent. Others are those of
+// what a stream comes from.
 func syntax(err error) error {
+	if !errors.As(err, new(*wire.SyntaxError)) {
+		return err
+	}
 	return &attr.Error{Type: attr.InvalidSyntax, Detail: "the request body is not acceptable: " + err.Error()}
 }
 
@@ -155,7 +182,11 @@ func (p *parser) schemas(r *wire.Reader, named bool) (bool, error) {
 
 // list reads the operations.
 func (p *parser) list(r *wire.Reader) error {
-	if r.Kind() != '[' {
+	switch r.Kind() {
+	case '[':
+	case 0:
+		return syntax(r.Skip())
+	default:
 		return malformed("Operations must be an array, RFC 7644 section 3.5.2")
 	}
 	if err := r.Begin(); err != nil {
@@ -186,7 +217,8 @@ func (p *parser) operation(r *wire.Reader) error {
 	}
 	var name, path string
 	var value []byte
-	var named, pathed bool
+	var named, pathed, valued bool
+	p.sent, p.hasSent = nil, false
 	for r.More() {
 		key, err := r.String()
 		if err != nil {
@@ -197,11 +229,16 @@ func (p *parser) operation(r *wire.Reader) error {
 			if named {
 				return p.fail(attr.InvalidSyntax, "op is there twice")
 			}
-			if r.Kind() != '"' {
+			switch r.Kind() {
+			case '"':
+			case 0:
+				return syntax(r.Skip())
+			default:
 				return p.fail(attr.InvalidSyntax, "op must be a string: add, replace or remove")
 			}
 			named = true
 			name, err = r.String()
+			name = r.Keep(name)
 		case strings.EqualFold(key, "path"):
 			switch {
 			case pathed:
@@ -209,6 +246,7 @@ func (p *parser) operation(r *wire.Reader) error {
 			case r.Kind() == '"':
 				pathed = true
 				path, err = r.String()
+				path = r.Keep(path)
 			case r.Kind() == 'n':
 				err = r.Skip()
 			default:
@@ -218,8 +256,16 @@ func (p *parser) operation(r *wire.Reader) error {
 				return p.fail(attr.InvalidPath, "path must be a string")
 			}
 		case strings.EqualFold(key, "value"):
-			if value != nil {
+			if valued {
 				return p.fail(attr.InvalidSyntax, "value is there twice")
+			}
+			valued = true
+			if p.hasSent = p.streams(r, name, path); p.hasSent {
+				if p.sent, err = p.readMembers(r); err != nil {
+					return p.explainSent(err, name, path)
+				}
+				value = []byte("[]") // stands for them
+				break
 			}
 			value, err = r.Raw()
 		default:
@@ -242,6 +288,36 @@ func (p *parser) operation(r *wire.Reader) error {
 		pathed = false
 	}
 	return p.resolve(path, pathed, value)
+}
+
+// streams reports whether the value that comes next are members that can be read
+// as they come: op and path are known and the value is a list, which needs no
+// second look.
+func (p *parser) streams(r *wire.Reader, name, path string) bool {
+	if p.apart == nil || path == "" || r.Kind() != '[' {
+		return false
+	}
+	switch {
+	case strings.EqualFold(name, opNames[add]), strings.EqualFold(name, opNames[replace]):
+	case strings.EqualFold(name, opNames[remove]) && p.lenience.Has(attr.RemoveByValue):
+	default:
+		return false
+	}
+	a, _ := p.typ.Lookup(path, p.lenience)
+	return a == p.apart
+}
+
+// explainSent says of an error in members which operation it comes from.
+func (p *parser) explainSent(err error, name, path string) error {
+	if err := p.operator(name); err != nil {
+		return err
+	}
+	target, pathErr := p.path(path)
+	if pathErr != nil {
+		return pathErr
+	}
+	o := newOperation(p.op, p.index, target, nil)
+	return o.explain(err)
 }
 
 func (p *parser) operator(name string) error {
