@@ -105,6 +105,7 @@ func (p *parser) removeMembers(o *operation) error {
 	}
 	ids := make([]string, len(values))
 	for i, m := range values {
+		p.pace.Step()
 		ids[i] = m.Value
 	}
 	p.steps = append(p.steps, step{what: removeMembers, remove: ids})

@@ -81,6 +81,34 @@ func TestStreamErrorsAreTheReaders(t *testing.T) {
 	}
 }
 
+// Members mean the same, and nest as deep, whether they come before or after
+// what is to be done with them.
+func TestOrderOfAnOperationDoesNotMatter(t *testing.T) {
+	t.Parallel()
+	typ := resourceTypes["Group"]
+	for depth := 3; depth < 7; depth++ {
+		for _, value := range []string{
+			`["1",{"value":"2"},{"value":"1"}]`, `[]`, `["1",null]`, `{"value":"1"}`, `"1"`, `null`, `[{"display":"x"}]`, `[{"value":true}]`, `[7]`,
+			`[{"value":"1","x":[[]]}]`, `[{"value":"1","x":[[[]]]}]`, `[[[]]]`, `{"members":["1"]}`,
+		} {
+			for _, op := range []string{"add", "Replace", "remove", "grow"} {
+				for _, l := range []attr.Lenience{attr.Lenient, attr.Strict} {
+					o := options(t, typ, l)
+					o.Limits.Depth = depth
+					first, second := `"op":"`+op+`","path":"members"`, `"value":`+value
+					p, err := patch.ParseStream(strings.NewReader(string(request(`[{`+first+`,`+second+`}]`))), typ, o)
+					held, errHeld := patch.ParseStream(strings.NewReader(string(request(`[{`+second+`,`+first+`}]`))), typ, o)
+					require.Equal(t, errHeld, err, "%s %s", op, value)
+					if err == nil {
+						require.Equal(t, held.Members(), p.Members(), "%s %s", op, value)
+						require.Equal(t, held.Fired(), p.Fired(), "%s %s", op, value)
+					}
+				}
+			}
+		}
+	}
+}
+
 // What a member refers to is not held, wherever in the operation its list
 // comes.
 func TestStreamHoldsOnlyIds(t *testing.T) {
