@@ -415,7 +415,8 @@ func (w *work) departed(state *AccountState, last *Resource) *Account {
 // inform calls the Provisioner for each account in turn. Without a transaction
 // that an error would take back, one failure keeps nobody else from being told.
 func (w *work) inform(ctx context.Context, accounts []*Account) error {
-	if w.provisioner == nil {
+	provisioner := w.provisioner // a hook that is abandoned must not hold w, which is used again
+	if provisioner == nil {
 		return nil
 	}
 	var failed []error
@@ -427,7 +428,7 @@ func (w *work) inform(ctx context.Context, accounts []*Account) error {
 			w.owe(told)
 		}
 		err := w.hooks.call(ctx, func(ctx context.Context) error {
-			id, err := w.provisioner.Provision(ctx, a)
+			id, err := provisioner.Provision(ctx, a)
 			a.HostID = cmp.Or(id, a.HostID)
 			return err
 		})
