@@ -150,9 +150,7 @@ type view struct {
 	base       string
 	projection *attr.Projection // nil: the default
 
-	// flush sends what there is of an answer and returns room for more; nil
-	// where the answer is collected.
-	flush func([]byte) ([]byte, error)
+	to *exchange // is sent what there is of an answer before it is whole; nil: nobody
 
 	// listed says that the resource is on a page. A group that is deleted while
 	// the page is being sent cannot be taken off it: it has no members then.
@@ -162,10 +160,10 @@ type view struct {
 // relieve sends what there is of an answer, once it is much.
 func (v view) relieve(b []byte) ([]byte, error) {
 	const much = 32 << 10
-	if v.flush == nil || len(b) <= much {
+	if v.to == nil || len(b) <= much {
 		return b, nil
 	}
-	return v.flush(b)
+	return v.to.flush(b)
 }
 
 func (v view) includes(a *attr.Attribute) bool { return a != nil && v.projection.Includes(a) }

@@ -220,7 +220,7 @@ func (x *exchange) collection(ctx context.Context) error {
 			return err
 		}
 		x.q.Status = http.StatusOK
-		v.flush = x.flusher(http.StatusOK)
+		v.to = x
 		if x.out, err = x.engine.list(ctx, x.out[:0], &x.q, t, &p, v); err != nil {
 			return err
 		}
@@ -385,7 +385,7 @@ func (x *exchange) answer(ctx context.Context, status int, r *Resource, v view) 
 			x.begin(status)
 			return nil
 		}
-		v.flush = x.flusher(status)
+		v.to = x
 	}
 	var err error
 	if x.out, err = x.engine.appendResource(ctx, x.out[:0], r, groups, v); err != nil {
@@ -403,16 +403,15 @@ var (
 // errGone: the client does not take the rest of its answer.
 var errGone = errors.New("scim: the client is gone")
 
-// flusher returns what sends an answer piece by piece. While a slow client
-// makes it wait it holds one piece, and no lock or transaction.
-func (x *exchange) flusher(status int) func([]byte) ([]byte, error) {
-	return func(b []byte) ([]byte, error) {
-		x.begin(status)
-		if _, err := x.w.Write(b); err != nil {
-			return nil, fmt.Errorf("%w: %w", errGone, err)
-		}
-		return b[:0], nil
+// flush sends a part of the answer, whose status is known, and returns room for
+// more. While a slow client makes it wait it holds that part, and no lock or
+// transaction.
+func (x *exchange) flush(b []byte) ([]byte, error) {
+	x.begin(x.q.Status)
+	if _, err := x.w.Write(b); err != nil {
+		return nil, fmt.Errorf("%w: %w", errGone, err)
 	}
+	return b[:0], nil
 }
 
 // send writes the answer that is in x.out. A client that is gone cannot be

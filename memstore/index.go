@@ -286,9 +286,7 @@ func (k *kind) tags(into []tag, r *scim.Resource) []tag {
 	for i := range k.indexed {
 		x := &k.indexed[i]
 		if x.many || x.list != nil && x.list.Parent != nil {
-			for v := range r.Doc().All(x.attr) {
-				tags = append(tags, x.tagOf(v.Text(), false))
-			}
+			tags = slices.AppendSeq(tags, x.tagsIn(r))
 			continue
 		}
 		if x.list == nil {
@@ -305,6 +303,17 @@ func (k *kind) tags(into []tag, r *scim.Resource) []tag {
 	}
 	slices.Sort(tags)
 	return slices.Compact(tags)
+}
+
+// tagsIn yields the tags of all values of the attribute.
+func (i *indexed) tagsIn(r *scim.Resource) iter.Seq[tag] {
+	return func(yield func(tag) bool) {
+		for v := range r.Doc().All(i.attr) {
+			if !yield(i.tagOf(v.Text(), false)) {
+				return
+			}
+		}
+	}
 }
 
 // sameTags reports whether two resources surely have the same tags.

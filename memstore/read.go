@@ -237,10 +237,18 @@ func (v view) taken(k *kind, i *indexed, value string, self uint32) bool {
 		if e == nil || e.res.Type() != k.typ {
 			continue
 		}
-		for other := range e.res.Doc().All(i.attr) {
-			if text := other.Text(); text == value || filter.Canonical(i.attr, text) == canonical {
-				return true
-			}
+		if i.isIn(e.res, value, canonical) {
+			return true
+		}
+	}
+	return false
+}
+
+// isIn reports whether a resource has a value of the attribute.
+func (i *indexed) isIn(r *scim.Resource, value, canonical string) bool {
+	for other := range r.Doc().All(i.attr) {
+		if text := other.Text(); text == value || filter.Canonical(i.attr, text) == canonical {
+			return true
 		}
 	}
 	return false
