@@ -418,6 +418,7 @@ func (w *work) inform(ctx context.Context, accounts []*Account) error {
 	if w.provisioner == nil {
 		return nil
 	}
+	provisioner := w.provisioner // w may be used again before an abandoned hook looks
 	var failed []error
 	for _, a := range accounts {
 		var told *Account
@@ -427,7 +428,7 @@ func (w *work) inform(ctx context.Context, accounts []*Account) error {
 			w.owe(told)
 		}
 		err := w.hooks.call(ctx, func(ctx context.Context) error {
-			id, err := w.provisioner.Provision(ctx, a)
+			id, err := provisioner.Provision(ctx, a)
 			a.HostID = cmp.Or(id, a.HostID)
 			return err
 		})

@@ -101,8 +101,9 @@ func (w *work) resolve(ctx context.Context, r *Resource, next *AccountState) (Ch
 	var answer Resolution
 	asked := w.describe(r, next, nil, Created)
 	asked.Active = r.User().Active() && next.Held == ""
+	resolver := w.resolver // w may be used again before an abandoned hook looks
 	err := w.hooks.call(ctx, func(ctx context.Context) (err error) {
-		answer, err = w.resolver.ResolveExisting(ctx, asked)
+		answer, err = resolver.ResolveExisting(ctx, asked)
 		return err
 	})
 	if err != nil {
