@@ -329,9 +329,6 @@ func (b *bulkJob) apply(ctx context.Context, q *request, op *operation, data []b
 // Where some are not known yet, op.left has what is missing from it.
 func (b *bulkJob) dataOf(op *operation) ([]byte, error) {
 	if len(op.references) == 0 {
-		if op.typ.IsGroup() { // members are views of it, which must not keep the whole request
-			return bytes.Clone(op.data), nil
-		}
 		return op.data, nil
 	}
 	var lost error

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -1086,4 +1087,31 @@ func FuzzBulk(f *testing.F) {
 			w.consistent(t, ours)
 		}
 	})
+}
+
+// What the request log keeps of an operation is its own: it does not hold the
+// body of the bulk request, of which there may be 8 MiB.
+func TestD8TheLogDoesNotKeepBulkBodies(t *testing.T) {
+	w := newWorld(t, stores["memstore"](), nil)
+	space := strings.Repeat(" ", 1<<20)
+	send := func(name string) {
+		results := w.bulk(t, bulkRequest("", postUser("a", name, ""), postGroup("b", name, "bulkId:a"), operation("DELETE", "/Users/nobody", ""))+space)
+		require.Equal(t, []string{"201", "201", "404"}, outcomes(results))
+	}
+	heap := func() uint64 {
+		runtime.GC()
+		runtime.GC() // what pools kept over the first one
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	send("first")
+	before := heap()
+	const times = 20
+	for i := range times {
+		send(fmt.Sprint("user-", i))
+	}
+	after := heap()
+	require.Less(t, after, before+times*(1<<20)/4)
+	runtime.KeepAlive(w)
 }

@@ -241,13 +241,13 @@ func (b *bulkJob) check(op *operation) *Error {
 	}
 	// Case means nothing: a string is case-exact only where it is defined so,
 	// RFC 7643 section 2.2.
-	switch method := strings.ToUpper(op.method); method {
-	case http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
-		op.method = method
-	default:
+	methods := []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+	i := slices.Index(methods, strings.ToUpper(op.method))
+	if i < 0 {
 		op.method = strings.Clone(loggable(op.method))
 		return bad(InvalidValue, "method must be POST, PUT, PATCH or DELETE, not ", attr.Quote(op.method))
 	}
+	op.method = methods[i] // what was sent is a view of the whole body, and this goes to the log
 	if op.path == "" {
 		return bad(InvalidPath, "path is missing; it is relative to the base URL, such as /Users or /Users/{id}, RFC 7644 section 3.7")
 	}

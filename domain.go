@@ -40,8 +40,9 @@ func checkDomain(d *Directory, r *Resource) (held string, err error) {
 	if email == "" || registered(d, email) {
 		outside = nil
 	}
-	// An @ makes it an email here, also where a slip of form makes it none.
-	if userName := r.User().UserName(); outside == nil && strings.Contains(userName, "@") && (!isEmail(userName) || !registered(d, userName)) {
+	// An @ makes it an email here, also where a slip of form makes it none, as
+	// a full-width one does, which is another spelling of it to every comparison.
+	if userName := r.User().UserName(); outside == nil && strings.Contains(attr.Fold(userName), "@") && (!isEmail(userName) || !registered(d, userName)) {
 		email, outside = userName, r.typ.userName
 	}
 	if outside == nil {
@@ -50,7 +51,7 @@ func checkDomain(d *Directory, r *Resource) (held string, err error) {
 	if d.Policy.Domain == GuestDomain {
 		return heldForDomain, nil
 	}
-	_, domain := splitEmail(email)
+	_, domain := splitEmail(attr.Fold(email))
 	if len(d.Domains) == 0 {
 		return "", refuse(http.StatusBadRequest, InvalidValue, outside.Path(), ": the organization has no registered domain yet, so nobody can be provisioned; register ",
 			attr.Quote(domain), " in the application first")

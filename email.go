@@ -89,11 +89,8 @@ func FoldEmail(s string) string {
 
 // sameDomain compares domains by their IDNA ASCII form.
 func sameDomain(a, b string) bool {
-	if strings.EqualFold(a, b) {
-		return true
-	}
 	if isASCII(a) && isASCII(b) {
-		return false
+		return strings.EqualFold(a, b)
 	}
 	return asciiDomain(a) == asciiDomain(b)
 }

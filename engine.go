@@ -147,7 +147,6 @@ func (e *Engine) write(ctx context.Context, q *request, retry bool, fn func(ctx 
 		}
 	}
 	err := e.ledger.Do(ctx, q.Directory.Tenant, func(ctx context.Context, tx Tx) error {
-		q.Changed = nil
 		w := q.begin(e, tx)
 		if err := fn(ctx, w); err != nil {
 			return err
@@ -164,6 +163,7 @@ func (e *Engine) write(ctx context.Context, q *request, retry bool, fn func(ctx 
 
 // begin returns the work of the request, with nothing done.
 func (q *request) begin(e *Engine, tx Tx) *work {
+	q.Changed = nil
 	q.work = work{Engine: e, request: q, tx: tx}
 	return &q.work
 }
@@ -359,14 +359,22 @@ func (e *Engine) replace(ctx context.Context, q *request, t *ResourceType, id st
 	defer doc.Release()
 	doc.Root().Put(doc.Text(t.ID, id))
 	sentActive := t.active != nil && doc.Root().Child(t.active) != nil
+	var sent attr.Stored
+	if e.ledger == nil { // each attempt begins with what was sent, without what the one before kept
+		sent = doc.Freeze()
+	}
 	q.Status = http.StatusOK
 	err = e.write(ctx, q, !match.given() && !q.unless.given(), func(ctx context.Context, w *work) error {
 		before, err := w.toChange(ctx, q.ref(t, id), match)
 		if err != nil {
 			return err
 		}
-		if t.active != nil && !sentActive { // in each attempt anew
-			doc.Root().Remove(t.active)
+		doc := doc
+		if e.ledger == nil {
+			doc = sent.Thaw()
+			defer doc.Release()
+		}
+		if t.active != nil && !sentActive {
 			if was := before.Doc().Get(t.active); was.Exists() {
 				doc.Root().Put(doc.Copy(was))
 			}

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -295,7 +296,8 @@ func (x *exchange) resource(ctx context.Context) error {
 			return nil
 		}
 		if !asked && t.IsGroup() { // nobody wants 100,000 members back for a new name
-			v.projection = t.Project(nil, append(p.excluded, t.members.Name))
+			p.excluded = append(p.excluded, t.members.Name)
+			v.projection = x.q.project(t, &p)
 		}
 		return x.answer(ctx, http.StatusOK, r, v)
 	case http.MethodDelete:
@@ -329,24 +331,32 @@ func (x *exchange) view(t *ResourceType) (parameters, view, error) {
 	if err != nil {
 		return p, v, err
 	}
-	x.noteShort(t, p.attributes)
-	x.noteShort(t, p.excluded)
-	v.projection = t.Project(p.attributes, p.excluded)
+	v.projection = x.q.project(t, &p)
 	return p, v, nil
 }
 
-// noteShort notes that a client names attributes of extensions without their
-// URN (quirk 32). Where the directory does not tolerate that they are names of
+// project resolves what the client wants to see of a type.
+func (q *request) project(t *ResourceType, p *parameters) *attr.Projection {
+	return t.Project(q.spelled(t, p.attributes), q.spelled(t, p.excluded))
+}
+
+// spelled notes that a client names attributes of extensions without their URN
+// (quirk 32). Where the directory does not tolerate that they are names of
 // nothing, which are ignored.
-func (x *exchange) noteShort(t *ResourceType, names []string) {
+func (q *request) spelled(t *ResourceType, names []string) []string {
+	as := names
 	for i, name := range names {
 		_, fired := t.Lookup(name, attr.ShortExtensionPath)
-		if !x.q.lenience.Has(fired) {
-			names[i] = ""
+		if q.lenience.Has(fired) {
+			q.Fired |= fired
 			continue
 		}
-		x.q.Fired |= fired
+		if &as[0] == &names[0] { // which may be names of something in another type
+			as = slices.Clone(names)
+		}
+		as[i] = ""
 	}
+	return as
 }
 
 // base returns the URL below which the endpoints are.

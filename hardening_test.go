@@ -330,3 +330,53 @@ func (a *countingApp) Committed(_ context.Context, account *scim.Account) error 
 	a.committed = append(a.committed, account.ID)
 	return nil
 }
+
+// A racedStore is a plain store in which somebody else changes a resource right
+// before its first Replace.
+type racedStore struct {
+	*naiveStore
+	meanwhile func(r *scim.Resource) *scim.Resource
+}
+
+func (s *racedStore) Replace(ctx context.Context, r *scim.Resource, was scim.Version) (*scim.Resource, error) {
+	if change := s.meanwhile; change != nil {
+		s.meanwhile = nil
+		now, err := s.Get(ctx, r.Ref(), scim.GetOptions{})
+		if err != nil {
+			return nil, err
+		}
+		if _, err := s.naiveStore.Replace(ctx, change(now), now.Version()); err != nil {
+			return nil, err
+		}
+	}
+	return s.naiveStore.Replace(ctx, r, was)
+}
+
+// RFC 7644 section 3.5.1: a PUT keeps what the service provider says of a
+// resource as it is when the PUT happens. Where it has to be done again because
+// another write came between, what the first attempt kept is not kept on.
+func TestRFC7644_3_5_1_PutKeepsNothingOfALostAttempt(t *testing.T) {
+	t.Parallel()
+	store := &racedStore{naiveStore: newNaiveStore()}
+	w := newWorld(t, store, nil)
+	ada := w.addUser(t, ours, "ada@example.com", "")
+	path := "/Users/" + ada
+	is := func(more map[string]string) *scim.Resource {
+		b := scim.CoreTypes().New(ours.Key(), "User").ID(ada).Set("userName", "ada@example.com").Set("emails", []map[string]any{{"value": "ada@example.com", "primary": true}})
+		b.Set(enterpriseURN+":manager", more)
+		r, err := b.Resource()
+		require.NoError(t, err)
+		return r
+	}
+	ref := scim.Ref{Directory: ours.Key(), Type: "User", ID: ada}
+	now, err := store.Get(t.Context(), ref, scim.GetOptions{})
+	require.NoError(t, err)
+	_, err = store.Replace(t.Context(), is(map[string]string{"value": "eve", "displayName": "Eve"}), now.Version())
+	require.NoError(t, err)
+	store.meanwhile = func(*scim.Resource) *scim.Resource { return is(map[string]string{"value": "eve"}) }
+	a := ask{method: "PUT", target: path, body: `{"schemas":["` + userURN + `"],"userName":"ada@example.com","title":"Countess","emails":[{"value":"ada@example.com","primary":true}],"` + enterpriseURN + `":{"manager":{"value":"eve"}}}`}.do(t, w).must(t, http.StatusOK)
+	require.Nil(t, store.meanwhile, "there were two attempts")
+	require.Equal(t, "Countess", a.text("/title"))
+	require.Equal(t, "eve", a.text(managerOf))
+	require.False(t, a.has("/"+enterpriseURN+"/manager/displayName"), "%s", a.Body)
+}

@@ -30,7 +30,8 @@ func (x *exchange) root(ctx context.Context) (err error) {
 		return err
 	}
 	x.q.Status = http.StatusOK
-	if x.out, err = x.engine.listAll(ctx, x.out[:0], &x.q, &p, x.base()); err != nil {
+	v := view{base: x.base(), flush: x.flusher(http.StatusOK), listed: true}
+	if x.out, err = x.engine.listAll(ctx, x.out[:0], &x.q, &p, v); err != nil {
 		return err
 	}
 	x.send(http.StatusOK)
@@ -72,9 +73,9 @@ type hit struct {
 	key      sortKey
 }
 
-// listAll answers a query over all types.
-func (e *Engine) listAll(ctx context.Context, b []byte, q *request, p *parameters, base string) ([]byte, error) {
-	u, err := e.union(q, p, base)
+// listAll answers a query over all types, as list does for one.
+func (e *Engine) listAll(ctx context.Context, b []byte, q *request, p *parameters, v view) ([]byte, error) {
+	u, err := e.union(q, p, v)
 	if err != nil {
 		return nil, err
 	}
@@ -117,13 +118,16 @@ func (e *Engine) listAll(ctx context.Context, b []byte, q *request, p *parameter
 		if b, err = e.appendResource(ctx, b, h.resource, groups[i], u.parts[h.part].view); err != nil {
 			return nil, err
 		}
+		if b, err = v.relieve(b); err != nil {
+			return nil, err
+		}
 	}
 	return append(b, "]}"...), nil
 }
 
 // union resolves the parameters for every type. What one type does not have is
 // to it without value; what none has is refused.
-func (e *Engine) union(q *request, p *parameters, base string) (*union, error) {
+func (e *Engine) union(q *request, p *parameters, v view) (*union, error) {
 	types := e.cfg.Types.all
 	known := func(path string) bool {
 		return slices.ContainsFunc(types, func(t *ResourceType) bool {
@@ -142,7 +146,7 @@ func (e *Engine) union(q *request, p *parameters, base string) (*union, error) {
 		if err != nil {
 			return nil, err
 		}
-		v := view{base: base, projection: t.Project(p.attributes, p.excluded)}
+		v.projection = q.project(t, p)
 		query.WithoutMembers = !v.showsMembers(t)
 		u.positioned, u.start, u.count = query.Positioned, query.StartIndex, query.Count
 		u.parts = append(u.parts, part{query: query, view: v})

@@ -25,6 +25,9 @@ func TestA6RejectsOutsiders(t *testing.T) {
 		"userName beside a harmless email": {
 			`{"userName":"victim@other.example","emails":[{"value":"eve@acme.example","primary":true}]}`, "userName", "other.example",
 		},
+		"userName with a full-width @": {
+			`{"userName":"victim＠other.example","emails":[{"value":"eve@acme.example","primary":true}]}`, "userName", "other.example",
+		},
 		"subdomain":   {`{"userName":"eve@ext.acme.example"}`, "userName", "ext.acme.example"},
 		"superdomain": {`{"userName":"eve@example"}`, "userName", "example"},
 		"same ending": {`{"userName":"eve@notacme.example"}`, "userName", "notacme.example"},

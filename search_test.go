@@ -347,3 +347,41 @@ func TestCursorOfAnotherStore(t *testing.T) {
 		naive.get(t, target+"cursor="+mem.get(t, target+"cursor").text("/nextCursor")).refused(t, http.StatusBadRequest, scim.InvalidCursor)
 	}
 }
+
+// A query that is posted, or about all types, names attributes as one by GET at
+// an endpoint does: where a directory does not tolerate short names (quirk 32)
+// they are names of nothing, and where it does their use is noted.
+func TestShortNamesInEveryQuery(t *testing.T) {
+	tolerant := &scim.Directory{Tenant: "acme", ID: "tolerant", Domains: []string{"example.com"}}
+	strict := &scim.Directory{Tenant: "acme", ID: "strict", Domains: []string{"example.com"}, Dialect: scim.Strict}
+	for _, d := range []*scim.Directory{tolerant, strict} {
+		r := newRig(t, stores["memstore"](), scim.NoRoles{}, d, nil)
+		call := func(method, target, body string) *response {
+			req := httptest.NewRequest(method, "/scim/v2"+target, strings.NewReader(body))
+			req.Header.Set("Authorization", "Bearer "+testToken)
+			req.Header.Set("Content-Type", "application/scim+json")
+			return serve(t, r, req)
+		}
+		call("POST", "/Users", `{"schemas":["`+userURN+`","`+enterpriseURN+`"],"userName":"ada@example.com","`+enterpriseURN+`":{"department":"Navy"}}`).must(t, http.StatusCreated)
+		r.drainFired()
+		const posted = `{"schemas":["` + searchURN + `"],"filter":"userName pr","attributes":["userName","department"]}`
+		for _, a := range []*response{
+			call("GET", "/Users?attributes=userName,department", ""),
+			call("GET", "/?filter=userName%20pr&attributes=userName,department", ""),
+			call("POST", "/Users/.search", posted),
+			call("POST", "/.search", posted),
+		} {
+			a.must(t, http.StatusOK)
+			require.Equal(t, "ada@example.com", a.text("/Resources/0/userName"))
+			require.Equal(t, d == tolerant, a.has("/Resources/0/"+enterpriseURN), "%s: %s", d.ID, a.Body)
+			fired := []string{"short-extension-path"}
+			if d == strict {
+				fired = []string{}
+			}
+			r.mu.Lock()
+			last := r.log[len(r.log)-1]
+			r.mu.Unlock()
+			require.ElementsMatch(t, fired, last.Fired.Names(), "%s %s", last.Method, last.Path)
+		}
+	}
+}

@@ -113,20 +113,29 @@ func TestASlowClientHoldsNothing(t *testing.T) {
 	}
 }
 
-// A long list of users is sent piece by piece too.
+// A long list is sent piece by piece too, however it is asked for.
 func TestALongListIsSentInPieces(t *testing.T) {
+	search := `{"schemas":["` + searchURN + `"],"count":300}`
 	onWorlds(t, func(t *testing.T, w *world) {
 		for i := range 300 {
 			w.addUser(t, ours, fmt.Sprintf("u%d@example.com", i), "")
 		}
-		slow := newSlowClient()
-		close(slow.takes)
-		w.ServeHTTP(slow, ask{method: "GET", target: "/Users?count=300"}.request(t, nil))
-		require.LessOrEqual(t, slow.most, 64<<10)
-		require.Greater(t, slow.Body.Len(), slow.most)
-		var doc struct{ Resources []any }
-		require.NoError(t, json.Unmarshal(slow.Body.Bytes(), &doc))
-		require.Len(t, doc.Resources, 300)
+		for _, list := range []ask{
+			{method: "GET", target: "/Users?count=300"},
+			{method: "GET", target: "/?count=300"},
+			{method: "GET", target: "/?count=300&sortBy=userName"},
+			{method: "POST", target: "/Users/.search", body: search},
+			{method: "POST", target: "/.search", body: search},
+		} {
+			slow := newSlowClient()
+			close(slow.takes)
+			w.ServeHTTP(slow, list.request(t, nil))
+			require.LessOrEqual(t, slow.most, 64<<10, list.target)
+			require.Greater(t, slow.Body.Len(), slow.most, list.target)
+			var doc struct{ Resources []any }
+			require.NoError(t, json.Unmarshal(slow.Body.Bytes(), &doc))
+			require.Len(t, doc.Resources, 300)
+		}
 	})
 }
 

@@ -101,7 +101,7 @@ func (w *work) resolve(ctx context.Context, r *Resource, next *AccountState) (Ch
 	var answer Resolution
 	asked := w.describe(r, next, nil, Created)
 	asked.Active = r.User().Active() && next.Held == ""
-	resolver := w.resolver // as in inform
+	resolver := w.resolver // w may be used again before an abandoned hook looks
 	err := w.hooks.call(ctx, func(ctx context.Context) (err error) {
 		answer, err = resolver.ResolveExisting(ctx, asked)
 		return err
