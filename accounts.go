@@ -419,7 +419,6 @@ func (w *work) inform(ctx context.Context, accounts []*Account) error {
 	if provisioner == nil {
 		return nil
 	}
-	provisioner := w.provisioner // w may be used again before an abandoned hook looks
 	var failed []error
 	for _, a := range accounts {
 		var told *Account

@@ -355,7 +355,7 @@ func TestRFC7644Section7_5_2FiltersAreNotLogged(t *testing.T) {
 		for _, e := range entries {
 			require.Equal(t, "/Users", e.Path)
 		}
-		require.NotContains(t, fmt.Sprintf("%+v", entries[:2]), "ada")
+		require.NotContains(t, fmt.Sprintf("%+v", entries[:2]), "example.com") // the ids of requests are hexadecimal, and may say "ada"
 	})
 }
 

@@ -30,7 +30,7 @@ func (x *exchange) root(ctx context.Context) (err error) {
 		return err
 	}
 	x.q.Status = http.StatusOK
-	v := view{base: x.base(), flush: x.flusher(http.StatusOK), listed: true}
+	v := view{base: x.base(), to: x, listed: true}
 	if x.out, err = x.engine.listAll(ctx, x.out[:0], &x.q, &p, v); err != nil {
 		return err
 	}

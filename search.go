@@ -23,7 +23,7 @@ func (x *exchange) search(ctx context.Context) error {
 		return err
 	}
 	t := x.route.typ
-	v := view{base: x.base(), projection: x.q.project(t, &p), flush: x.flusher(http.StatusOK)}
+	v := view{base: x.base(), projection: x.q.project(t, &p), to: x}
 	x.q.Status = http.StatusOK
 	if x.out, err = x.engine.list(ctx, x.out[:0], &x.q, t, &p, v); err != nil {
 		return err
