@@ -264,10 +264,11 @@ func (b *bulkJob) do(ctx context.Context, i int) {
 }
 
 // release tells an operation that one of those it waits for is done. If it has
-// not had its turn yet, that comes.
+// not had its turn yet, that comes; one of a circle that was begun without what
+// it waits for, and failed, has had it.
 func (b *bulkJob) release(i int) {
 	op := &b.operations[i]
-	if op.waiting--; op.waiting == 0 && i < b.next {
+	if op.waiting--; op.waiting == 0 && i < b.next && op.state != done {
 		b.woken = append(b.woken, i)
 	}
 }

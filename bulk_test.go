@@ -555,6 +555,19 @@ func TestRFC7644Section3_7_1BrokenCircle(t *testing.T) {
 		require.Contains(t, results[0].Detail, "processing stopped")
 		require.Equal(t, []string{ada}, w.membersIn(t, results[0].id()))
 
+		// The one that is begun can fail itself. It is done once, and counts once.
+		w.logged()
+		results = w.bulk(t, bulkRequest(`,"failOnErrors":3`, postGroup("a", "taken", "bulkId:b"), postGroup("b", "b", "bulkId:a"), postGroup("c", "c", "bulkId:d"), postGroup("d", "d", "bulkId:c")))
+		require.Equal(t, []string{"409", "409", "201", "201"}, outcomes(results))
+		lines := []string{}
+		for _, entry := range w.logged() {
+			lines = append(lines, fmt.Sprint(entry.Method, entry.Status))
+		}
+		require.Equal(t, []string{"POST409", "POST409", "POST201", "POST201", "PATCH204", "POST200"}, lines)
+		for _, created := range results[2:] {
+			ask{method: "DELETE", target: "/Groups/" + created.id()}.do(t, w).must(t, http.StatusNoContent)
+		}
+
 		results = w.bulk(t, bulkRequest("", postUser("a", "a", manager("bulkId:b")), postUser("b", "ada", manager("bulkId:a"))))
 		require.Equal(t, []string{"409", "409"}, outcomes(results))
 		require.Contains(t, results[0].Detail, "was created without values of "+enterpriseURN+":manager,")

@@ -26,11 +26,11 @@ import (
 // A mixture draws requests of all kinds, sensible and not.
 type mixture struct {
 	*rand.Rand
-	mark    string         // is in every name that a directory has
-	users   func() string  // an id, often one that exists
-	groups  func() string  // likewise
-	cursor  func() string  // of an answer before
-	version func() string  // of an answer before
+	mark    string        // is in every name that a directory has
+	users   func() string // an id, often one that exists
+	groups  func() string // likewise
+	cursor  func() string // of an answer before
+	version func() string // of an answer before
 }
 
 func (m *mixture) one(of ...string) string { return of[m.IntN(len(of))] }
@@ -53,10 +53,16 @@ func (m *mixture) userBody() string {
 		func() string { return `,"active":` + m.one(`true`, `false`, `"False"`, `null`) },
 		func() string { return `,"title":` + m.whatever() },
 		func() string { return `,"displayName":"D ` + m.mark + `"` },
-		func() string { return `,"emails":[{"value":` + quoted(m.userName()) + `,"type":"work","primary":true},{"value":"second@example.com"}]` },
+		func() string {
+			return `,"emails":[{"value":` + quoted(m.userName()) + `,"type":"work","primary":true},{"value":"second@example.com"}]`
+		},
 		func() string { return `,"name":{"givenName":"G","familyName":` + m.whatever() + `}` },
-		func() string { return `,"` + enterpriseURN + `":{"department":"D","manager":{"value":` + quoted(m.users()) + `}}` },
-		func() string { return `,"` + m.one("emails", "phoneNumbers", "roles", "nonsense", "groups", "meta", "id", "userName", "password") + `":` + m.whatever() },
+		func() string {
+			return `,"` + enterpriseURN + `":{"department":"D","manager":{"value":` + quoted(m.users()) + `}}`
+		},
+		func() string {
+			return `,"` + m.one("emails", "phoneNumbers", "roles", "nonsense", "groups", "meta", "id", "userName", "password") + `":` + m.whatever()
+		},
 	} {
 		if m.chance(25) {
 			b.WriteString(more())
@@ -426,4 +432,3 @@ func mixtureOverHTTP(t *testing.T, store scim.Store) {
 		}
 	}
 }
-
