@@ -49,7 +49,8 @@ type operation struct {
 	data    []byte
 
 	typ   *ResourceType
-	id    string // of the resource; a reference until that is known
+	id    string        // of the resource; a reference until that is known
+	fired attr.Lenience // tolerances that the path needed
 	state operationState
 
 	// What it waits for, and who waits for it.
@@ -285,6 +286,7 @@ func (b *bulkJob) perform(ctx context.Context, op *operation) error {
 		}
 	}
 	return b.asRequest(ctx, op.method, op.logPath(), func(ctx context.Context, q *request) error {
+		q.Fired |= op.fired
 		switch {
 		case op.err != nil:
 			return op.err

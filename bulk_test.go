@@ -746,6 +746,21 @@ func TestRFC7644Section3_7Dialect(t *testing.T) {
 			body = strings.Replace(body, `{`, `{"schemas":["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],`, 1)
 			require.Equal(t, []string{"400"}, outcomes(send().results(t)))
 
+			// A slash too many in a path is what it is in that of a request.
+			r.log = nil
+			for _, path := range []string{"/Users/nobody/", "/Users//nobody", "//Users/nobody", "http://example.com" + conversationBase + "//Users/nobody"} {
+				body = bulkRequest("", operation("DELETE", path, ""))
+				require.Equal(t, "400 invalidPath", strings.Join([]string{send().results(t)[0].Status, send().results(t)[0].Type}, " "), path)
+				require.Empty(t, r.log[0].Fired)
+				d.Dialect, r.log = scim.Auto, nil
+				require.Equal(t, []string{"404"}, outcomes(send().results(t)), path)
+				require.Equal(t, []string{"empty-segment"}, r.log[0].Fired.Names(), "of the operation")
+				require.Empty(t, r.log[1].Fired, "of the request")
+				d.Dialect, r.log = scim.Strict, nil
+			}
+			body = bulkRequest("", operation("DELETE", "http://example.com"+conversationBase+"/Users/nobody", ""))
+			require.Equal(t, []string{"404"}, outcomes(send().results(t)))
+
 			d.Disabled = true
 			send().refused(t, http.StatusForbidden, "")
 		})
