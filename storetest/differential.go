@@ -283,7 +283,7 @@ func (g *generator) expression(t *scim.ResourceType, below *attr.Attribute, dept
 	} else {
 		a = g.about(t)
 		if a.Kind == attr.Complex && !a.Extension && g.IntN(2) == 0 {
-			return a.Path() + "[" + g.expression(t, a, 1+g.IntN(2)) + "]"
+			return a.Path() + "[" + g.expression(t, a, 2) + "]"
 		}
 	}
 	path := a.Path()

@@ -144,12 +144,15 @@ func (h *history) agree(got, want error) {
 }
 
 func (h *history) run() {
-	const rounds = 35
+	const rounds = 40
 	keys := []scim.Key{h.key(), h.second()}
 	committed := newModel(keys...)
+	for _, key := range keys {
+		h.settle(committed.directories[key], key)
+	}
 	for range rounds {
 		if h.ledger == nil {
-			for range 4 {
+			for range 6 {
 				h.change(h.ctx, h.store, committed, keys[h.IntN(2)])
 			}
 			h.check(h.ctx, h.store, committed)
@@ -186,6 +189,16 @@ func (h *history) run() {
 	}
 }
 
+// settle creates some users and groups to begin with.
+func (h *history) settle(d *modelDirectory, key scim.Key) {
+	for i := range 6 {
+		h.note(d, h.create(h.build(key, "User", fmt.Sprint("u", i), values{"userName": fmt.Sprint("settler", i)})))
+	}
+	for i := range 3 {
+		h.note(d, h.create(h.build(key, "Group", fmt.Sprint("g", i), values{"displayName": "Settlers"})))
+	}
+}
+
 func (h *history) resource(key scim.Key, typ string) *scim.Resource {
 	v := values{}
 	if h.IntN(2) == 0 {
@@ -193,7 +206,7 @@ func (h *history) resource(key scim.Key, typ string) *scim.Resource {
 	}
 	switch typ {
 	case "User":
-		v["userName"] = h.pick("ann", "Ann", "ben", "BEN", "cid", "dot", "Straße", "STRASSE", "Kay", "\u212aay")
+		v["userName"] = h.pick("ann", "Ann", "ben", "BEN", "cid", "dot", "eli", "fay", "gus", "Straße", "STRASSE", "Kay", "\u212aay")
 		v["displayName"], v["active"] = h.pick("", "Sam", "SAM", "Pat"), h.IntN(2) == 0
 		v["emails"] = []any{map[string]any{"value": h.pick("s@x.test", "S@x.test", "t@x.test"), "type": h.pick("work", "home")}}
 		if h.IntN(3) == 0 {
@@ -211,7 +224,7 @@ func (h *history) resource(key scim.Key, typ string) *scim.Resource {
 func (h *history) change(ctx context.Context, s scim.Store, m *model, key scim.Key) {
 	d := m.directories[key]
 	typ := h.pick("User", "User", "User", "Group", "Device")
-	switch h.IntN(8) {
+	switch h.IntN(11) {
 	case 0, 1, 2:
 		r := h.resource(key, typ)
 		h.step("create %s in %s: %s", typ, key.Directory, r.JSON())
@@ -226,7 +239,7 @@ func (h *history) change(ctx context.Context, s scim.Store, m *model, key scim.K
 		h.agree(err, want)
 		if err == nil {
 			h.require(created.JSON() == r.JSON(), "Create returns %s", created.JSON())
-			h.store1(d, created)
+			h.note(d, created)
 		}
 	case 3, 4:
 		r, was := h.resource(key, typ), h.version()
@@ -240,7 +253,7 @@ func (h *history) change(ctx context.Context, s scim.Store, m *model, key scim.K
 		if err == nil {
 			h.require(replaced.Version() > old.Version(), "the version was %d and is %d", old.Version(), replaced.Version())
 			h.require(replaced.Meta().Created.Equal(old.Meta().Created), "created was %v and is %v", old.Meta().Created, replaced.Meta().Created)
-			h.store1(d, replaced)
+			h.note(d, replaced)
 		}
 	case 5:
 		ref, was := scim.Ref{Directory: key, Type: typ, ID: h.id(typ)}, h.version()
@@ -267,8 +280,8 @@ func (h *history) change(ctx context.Context, s scim.Store, m *model, key scim.K
 	}
 }
 
-// store1 notes a resource as the store returned it.
-func (h *history) store1(d *modelDirectory, r *scim.Resource) {
+// note notes a resource as the store returned it.
+func (h *history) note(d *modelDirectory, r *scim.Resource) {
 	d.resources[modelName(r.Ref())] = r
 	if r.Type().IsGroup() && d.members[r.ID()] == nil {
 		d.members[r.ID()] = map[string]bool{}
@@ -395,7 +408,8 @@ func (h *history) changeTx(ctx context.Context, tx scim.Tx, m *model, key scim.K
 // check compares all that a store or a transaction shows with the model.
 func (h *history) check(ctx context.Context, s scim.Store, m *model) {
 	seen := &probe{shared: h.shared, ctx: ctx, failing: h.failing}
-	for key, d := range m.directories {
+	for _, key := range []scim.Key{h.key(), h.second()} {
+		d := m.directories[key]
 		for _, typ := range []string{"User", "Group", "Device"} {
 			q := seen.query(typ, "")
 			q.Directory = key

@@ -281,7 +281,7 @@ var memberCases = []testCase{
 		name: "change/many",
 		why:  "a group has as many members as a customer has people, and one request can bring them all (RFC 7644 section 3.5.2)",
 		run: func(p *probe) {
-			const size = 1500
+			const size = 1000
 			var all []string
 			for i := range size {
 				all = append(all, p.create(p.user(fmt.Sprintf("m%04d", i))).ID())

@@ -338,6 +338,9 @@ var resourceCases = []testCase{
 				p.is(p.store.Delete(p.ctx, r.Ref(), was), scim.ErrNotFound, "Delete of what was deleted")
 			}
 			p.unchanged(stays, "after another was deleted")
+			heir := p.create(p.user("w", values{"userName": "Ann", "externalId": "e", badge: "B"}))
+			p.unchanged(heir, "which has the values of a deleted one")
+			p.remove(heir.Ref())
 			again := p.create(p.user("u", values{"userName": "ANN", "externalId": "e", badge: "B"}))
 			p.unchanged(again, "which has id and values of a deleted one")
 		},
@@ -455,22 +458,24 @@ var resourceCases = []testCase{
 		why:     `"methods are called concurrently": of several creates with one userName one wins (Store.Create)`,
 		outside: true,
 		run: func(p *probe) {
-			const writers = 8
-			won := make(chan string, writers)
-			p.together(writers, func(i int) {
-				name := "ann"
-				if i%2 == 0 {
-					name = "ANN"
-				}
-				_, err := p.store.Create(p.ctx, p.user(fmt.Sprint("u", i), values{"userName": name}))
-				if err == nil {
-					won <- fmt.Sprint("u", i)
-					return
-				}
-				p.is(err, scim.ErrUniqueness, "Create with a userName that somebody else creates too")
-			})
-			p.must(len(won) == 1, "%d of %d users have the same userName", len(won), writers)
-			p.finds("User", `userName eq "Ann"`, <-won)
+			const writers, rounds = 8, 5
+			for round := range rounds {
+				won := make(chan string, writers)
+				p.together(writers, func(i int) {
+					name, id := fmt.Sprint("ann", round), fmt.Sprint("u", round, "of", i)
+					if i%2 == 0 {
+						name = strings.ToUpper(name)
+					}
+					_, err := p.store.Create(p.ctx, p.user(id, values{"userName": name}))
+					if err == nil {
+						won <- id
+						return
+					}
+					p.is(err, scim.ErrUniqueness, "Create with a userName that somebody else creates too")
+				})
+				p.must(len(won) == 1, "%d of %d users have the same userName", len(won), writers)
+				p.finds("User", fmt.Sprintf(`userName eq "Ann%d"`, round), <-won)
+			}
 		},
 	},
 }

@@ -32,5 +32,7 @@ func TestSharedMemstore(t *testing.T) {
 
 func TestHostStore(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, func(*testing.T, *scim.Types) scim.Store { return newHostStore() }, nil)
+	storetest.Run(t, func(_ *testing.T, types *scim.Types) scim.Store { return newHostStore(types) }, &storetest.Options{
+		Reopen: func(_ *testing.T, store scim.Store) scim.Store { return store.(*hostStore).reopened() },
+	})
 }

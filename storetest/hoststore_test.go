@@ -12,11 +12,27 @@ import (
 // A hostStore is the least that a host may write: five methods over a map,
 // lists by looking at everything.
 type hostStore struct {
-	mu   sync.Mutex
-	rows map[scim.Ref]*scim.Resource
+	types *scim.Types
+	mu    sync.Mutex
+	rows  map[scim.Ref]*scim.Resource
 }
 
-func newHostStore() *hostStore { return &hostStore{rows: map[scim.Ref]*scim.Resource{}} }
+func newHostStore(types *scim.Types) *hostStore {
+	return &hostStore{types: types, rows: map[scim.Ref]*scim.Resource{}}
+}
+
+// reopened is the store as it is read back from what it keeps: JSON and meta.
+func (s *hostStore) reopened() *hostStore {
+	again := newHostStore(s.types)
+	for ref, r := range s.rows {
+		read, err := s.types.Decode(ref.Directory, ref.Type, []byte(r.JSON()), r.Meta())
+		if err != nil {
+			panic(err) // it is what a resource returned
+		}
+		again.rows[ref] = read
+	}
+	return again
+}
 
 func (s *hostStore) Get(_ context.Context, ref scim.Ref, _ scim.GetOptions) (*scim.Resource, error) {
 	s.mu.Lock()
