@@ -29,7 +29,7 @@ var accountCases = []testCase{
 			}
 			for _, a := range []*scim.AccountState{{User: whole.User}, whole, {User: whole.User, HostID: "other", Active: false}, {User: whole.User, Grants: whole.Grants[1:]}} {
 				p.put(a)
-				p.sameAccount(p.state("u").Account, a)
+				p.sameAccount(p.state().Account, a)
 			}
 			err := p.ledger.Do(p.ctx, p.tenant, func(ctx context.Context, tx scim.Tx) error {
 				p.ok(tx.PutAccount(ctx, &scim.AccountState{User: whole.User, HostID: "first"}), "PutAccount")
@@ -40,7 +40,7 @@ var accountCases = []testCase{
 				return errRefused
 			})
 			p.is(err, errRefused, "Do")
-			p.sameAccount(p.state("u").Account, &scim.AccountState{User: whole.User, Grants: whole.Grants[1:]})
+			p.sameAccount(p.state().Account, &scim.AccountState{User: whole.User, Grants: whole.Grants[1:]})
 		},
 	},
 	{
@@ -51,14 +51,14 @@ var accountCases = []testCase{
 			a := &scim.AccountState{User: userRef(p.key(), "u"), HostID: "h", ExternalID: "e", Email: "u@x.test"}
 			p.put(a)
 			p.remove(a.User)
-			s := p.state("u")
+			s := p.state()
 			p.must(s.User == nil, "UserStates returns a user that is deleted")
 			p.sameAccount(s.Account, a)
 			a.Deleted = true
 			p.put(a)
-			p.sameAccount(p.state("u").Account, a)
+			p.sameAccount(p.state().Account, a)
 			p.create(p.user("u"))
-			s = p.state("u")
+			s = p.state()
 			p.must(s.User != nil, "UserStates does not return a user that is there again")
 			p.sameAccount(s.Account, a)
 		},
@@ -296,10 +296,10 @@ func (p *probe) put(a *scim.AccountState) {
 	p.do(func(ctx context.Context, tx scim.Tx) { p.ok(tx.PutAccount(ctx, &own), "PutAccount") })
 }
 
-// state returns one user with what is kept beside it.
-func (p *probe) state(id string) (state scim.UserState) {
+// state returns the user u with what is kept beside it.
+func (p *probe) state() (state scim.UserState) {
 	p.do(func(ctx context.Context, tx scim.Tx) {
-		states, err := tx.UserStates(ctx, p.key(), []string{id})
+		states, err := tx.UserStates(ctx, p.key(), []string{"u"})
 		p.ok(err, "UserStates")
 		p.must(len(states) == 1, "UserStates of one returns %d", len(states))
 		state = states[0]

@@ -104,7 +104,7 @@ type carelessTx struct {
 
 func (x *carelessTx) List(ctx context.Context, q *scim.Query) (*scim.Page, error) {
 	if x.bug == "transactions list what is committed" {
-		return x.store.Ledger.List(context.Background(), q)
+		return x.store.List(context.Background(), q)
 	}
 	return x.Tx.List(ctx, q)
 }
@@ -133,10 +133,8 @@ func (x *carelessTx) Create(ctx context.Context, r *scim.Resource) (*scim.Resour
 	if x.bug == "ended transactions write on" && x.ended.Load() {
 		return x.store.Ledger.Create(ctx, r)
 	}
-	if x.bug == "transactions take any tenant" {
-		if created, err := x.store.Ledger.Create(context.Background(), r); r.Directory().Tenant == "" || strings.HasSuffix(r.Directory().Tenant, "-other") {
-			return created, err
-		}
+	if x.bug == "transactions take any tenant" && strings.HasSuffix(r.Directory().Tenant, "-other") {
+		return x.store.Ledger.Create(context.Background(), r)
 	}
 	created, err := x.Tx.Create(ctx, r)
 	return created, x.refuse(err)
@@ -153,7 +151,7 @@ func (x *carelessTx) Delete(ctx context.Context, ref scim.Ref, was scim.Version)
 
 func (x *carelessTx) ChangeMembers(ctx context.Context, group scim.Ref, change scim.MemberChange, was scim.Version) (*scim.MemberResult, error) {
 	if x.bug == "rollback keeps members" {
-		x.redo = append(x.redo, func() { _, _ = x.store.Ledger.ChangeMembers(context.Background(), group, change, 0) })
+		x.redo = append(x.redo, func() { _, _ = x.store.ChangeMembers(context.Background(), group, change, 0) })
 	}
 	return x.Tx.ChangeMembers(ctx, group, change, was)
 }
@@ -260,7 +258,7 @@ func (x *carelessTx) Keeper(ctx context.Context, key scim.Key, email string) (*s
 
 func (x *carelessTx) Bind(ctx context.Context, key scim.Key, group scim.Binding, selectors ...string) error {
 	if x.bug == "bindings do not move" {
-		bound, err := x.Tx.Bindings(ctx, key)
+		bound, err := x.Bindings(ctx, key)
 		if err != nil {
 			return err
 		}
@@ -436,12 +434,14 @@ func (c *careless) Events(ctx context.Context, tenant string, after uint64, limi
 		all = slices.Clone(all)
 		for i, e := range all {
 			own := *e
-			if own.Data, err = c.Ledger.Get(ctx, e.Data.Ref(), scim.GetOptions{}); err != nil {
+			if now, err := c.Ledger.Get(ctx, e.Data.Ref(), scim.GetOptions{}); err == nil {
+				own.Data = now
+			} else {
 				own.Data = e.Data.WithMeta(scim.Meta{})
 			}
 			all[i] = &own
 		}
-		return all, nil
+		return all, err
 	}
 	return c.Ledger.Events(ctx, tenant, after, limit)
 }

@@ -121,14 +121,14 @@ func (g *generator) resource(key scim.Key, typ, id string) *scim.Resource {
 	if t.IsUser() {
 		v["userName"] = g.pick(someTexts...) + id
 	}
-	relation := func(a *attr.Attribute) bool {
-		return t.Members() != nil && a == t.Members() || t.IsUser() && a.Name == "groups"
+	apart := func(a *attr.Attribute) bool { // not in the document
+		return a == t.Members() && g.members != nil || t.IsUser() && a.Name == "groups"
 	}
 	var set func(subs []*attr.Attribute)
 	set = func(subs []*attr.Attribute) {
 		for _, a := range subs {
 			switch {
-			case a == t.Schemas, a == t.ID, a == t.Meta, a == t.ExternalID, a.Dropped, a.Name == "userName", relation(a), hasUnique(a):
+			case a == t.Schemas, a == t.ID, a == t.Meta, a == t.ExternalID, a.Dropped, a.Name == "userName", apart(a), hasUnique(a):
 			case a.Extension:
 				set(a.Subs)
 			case g.IntN(5) < 2:
@@ -143,6 +143,10 @@ func (g *generator) resource(key scim.Key, typ, id string) *scim.Resource {
 	switch typ {
 	case "User":
 		v[userExtension+":badge"] = g.pick("b", "B") + id
+	case "Group":
+		if _, inline := v["members"]; inline {
+			v["members"] = []any{map[string]any{"value": fmt.Sprint("u", g.IntN(24)), "type": "User"}, map[string]any{"value": "x", "display": g.text(t.Members().ValueSub())}}
+		}
 	case "Device":
 		v["serial"], v["code"] = g.pick("s", "S")+id, g.pick("c", "C")+id
 		v["aliases"] = []string{"a" + id, "A-" + id}
@@ -212,7 +216,7 @@ func (g *generator) fill() {
 		if i > 0 && g.IntN(2) == 0 {
 			add = append(add, scim.Member{Value: fmt.Sprint("g", i-1), Type: "Group"})
 		}
-		g.probe.change(fmt.Sprint("g", i), scim.MemberChange{Add: add})
+		g.change(fmt.Sprint("g", i), scim.MemberChange{Add: add})
 	}
 }
 

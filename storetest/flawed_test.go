@@ -233,7 +233,14 @@ func (s *flawed) page(q *scim.Query, all []*scim.Resource) *scim.Page {
 		if q.SortBy == nil {
 			return r.ID()
 		}
-		return attr.Fold(r.Doc().At(q.SortBy).Text())
+		text := r.Doc().At(q.SortBy).Text()
+		if !q.SortBy.CaseExact {
+			text = attr.Fold(text)
+		}
+		return text
+	}
+	byText := func(a, b *scim.Resource) int { // no value last
+		return cmp.Or(cmp.Compare(min(len(value(b)), 1), min(len(value(a)), 1)), strings.Compare(value(a), value(b)))
 	}
 	switch {
 	case s.bug == "descending is ascending backwards" && q.Descending:
@@ -245,10 +252,10 @@ func (s *flawed) page(q *scim.Query, all []*scim.Resource) *scim.Page {
 		slices.SortStableFunc(order, func(a, b *scim.Resource) int {
 			return cmp.Compare(min(len(value(a)), 1), min(len(value(b)), 1))
 		})
-	case s.bug == "numbers sorted as text" && q.SortBy != nil && q.SortBy.Kind == attr.Integer:
-		slices.SortStableFunc(order, func(a, b *scim.Resource) int { return strings.Compare(value(a), value(b)) })
-	case s.bug == "sorted by the first value" && q.SortBy != nil && q.SortBy.Parent != nil && q.SortBy.Parent.MultiValued:
-		slices.SortStableFunc(order, func(a, b *scim.Resource) int { return strings.Compare(value(a), value(b)) })
+	case s.bug == "numbers sorted as text" && q.SortBy != nil && q.SortBy.Kind == attr.Integer && !q.Descending:
+		slices.SortStableFunc(order, byText)
+	case s.bug == "sorted by the first value" && q.SortBy != nil && q.SortBy.Parent != nil && q.SortBy.Parent.MultiValued && !q.Descending:
+		slices.SortStableFunc(order, byText)
 	case s.bug == "order changes" && q.SortBy == nil:
 		order = all // of a map
 	case s.bug == "everything matches when sorted" && q.SortBy != nil:
@@ -348,6 +355,19 @@ func (s *flawed) kept(r *scim.Resource) *scim.Resource {
 			}
 			return r
 		}, body)
+	case "members sorted":
+		if group, inline := r.Group(), len(r.Group().InlineMembers()) > 1; inline {
+			members := group.InlineMembers()
+			slices.SortFunc(members, func(a, b scim.Member) int { return strings.Compare(b.Value, a.Value) })
+			var list []any
+			for _, m := range members {
+				list = append(list, map[string]any{"value": m.Value, "type": m.Type, "display": m.Display})
+			}
+			again, err := s.types.New(r.Directory(), "Group").ID(r.ID()).Set("displayName", group.DisplayName()).Set("members", list).Meta(r.Meta()).Resource()
+			if err == nil {
+				return again
+			}
+		}
 	case "texts cut":
 		if len(body) > 1<<16 {
 			body = strings.Replace(body, strings.Repeat("lorem ipsum", 1), "lorem", 1)

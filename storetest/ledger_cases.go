@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strconv"
 	"time"
 
 	scim "github.com/muster-id/scim"
@@ -129,7 +130,7 @@ var ledgerCases = []testCase{
 			for i, refuse := range []bool{false, true} {
 				id := fmt.Sprint("u", i)
 				ctx, cancel := context.WithCancel(p.ctx)
-				before := p.events(0)
+				before := p.events()
 				err := p.ledger.Do(ctx, p.tenant, func(ctx context.Context, tx scim.Tx) error {
 					p.write(ctx, tx, id)
 					cancel()
@@ -141,7 +142,7 @@ var ledgerCases = []testCase{
 				cancel()
 				p.must(!refuse || err != nil, "Do returns nil though fn returns an error")
 				p.must(p.has(userRef(p.key(), id)) == (err == nil), "Do returns %v, and the user that it wrote is there: %t", err, p.has(userRef(p.key(), id)))
-				p.must((len(p.events(0)) > len(before)) == (err == nil), "Do returns %v, and there are %d events, before it %d", err, len(p.events(0)), len(before))
+				p.must((len(p.events()) > len(before)) == (err == nil), "Do returns %v, and there are %d events, before it %d", err, len(p.events()), len(before))
 			}
 			ctx, cancel := context.WithCancel(p.ctx)
 			cancel()
@@ -240,7 +241,7 @@ var ledgerCases = []testCase{
 			})
 			p.unchanged(theirs, "after a transaction of another tenant")
 			p.must(p.has(userRef(p.key(), "u")), "a transaction in which another tenant was asked about does not commit")
-			p.must(len(p.events(0)) == 0, "an event of another tenant is among this one's")
+			p.must(len(p.events()) == 0, "an event of another tenant is among this one's")
 		},
 	},
 	{
@@ -267,7 +268,7 @@ var ledgerCases = []testCase{
 					p.must(err != nil, "%s of a Tx that has ended returns no error", what)
 				}
 				p.missing(userRef(p.key(), "late"), "which an ended Tx created")
-				p.must(len(p.events(0)) == 0, "an ended Tx appends events")
+				p.must(len(p.events()) == 0, "an ended Tx appends events")
 			}
 		},
 	},
@@ -327,7 +328,7 @@ var ledgerCases = []testCase{
 						}
 						_, err := tx.Replace(ctx, p.user("counter", values{level: n + 1}), 0)
 						p.ok(err, "Replace")
-						p.ok(tx.Append(ctx, &scim.Event{Type: scim.UserUpdated, Directory: p.key(), Time: moment, Data: p.user("counter"), Note: fmt.Sprint(n)}), "Append")
+						p.ok(tx.Append(ctx, &scim.Event{Type: scim.UserUpdated, Directory: p.key(), Time: moment, Data: p.user("counter"), Note: strconv.Itoa(n)}), "Append")
 					})
 				}
 			})
@@ -335,9 +336,9 @@ var ledgerCases = []testCase{
 			p.ok(p.get(userRef(p.key(), "counter")).Decode(level, &n), "the counter")
 			p.must(n == writers*rounds, "%d transactions have each counted one more, and the count is %d", writers*rounds, n)
 			for i, e := range p.gapless() {
-				p.must(e.Note == fmt.Sprint(i), "event %d was appended by the transaction that read %s", e.Seq, e.Note)
+				p.must(e.Note == strconv.Itoa(i), "event %d was appended by the transaction that read %s", e.Seq, e.Note)
 			}
-			p.must(len(p.events(0)) == n, "there are %d events, want %d", len(p.events(0)), n)
+			p.must(len(p.events()) == n, "there are %d events, want %d", len(p.events()), n)
 		},
 	},
 	{
@@ -373,7 +374,7 @@ var ledgerCases = []testCase{
 		name: "events/sequence",
 		why:  whySeq,
 		run: func(p *probe) {
-			p.must(len(p.events(0)) == 0, "a tenant in which nothing happened has events")
+			p.must(len(p.events()) == 0, "a tenant in which nothing happened has events")
 			user := p.create(p.user("u"))
 			event := func(note string, key scim.Key) *scim.Event {
 				return &scim.Event{Type: scim.UserUpdated, Directory: key, Time: moment, Data: user, Note: note}
@@ -630,7 +631,7 @@ func (p *probe) written(id string, want bool) {
 		"its group":        p.has(groupRef(p.key(), "of "+id)),
 		"its membership":   len(groups) == 1,
 		"the user, listed": p.list(p.query("User", `id eq "`+id+`"`)).Total == 1,
-		"the event":        slices.ContainsFunc(p.events(0), func(e *scim.Event) bool { return e.Note == "created "+id }),
+		"the event":        slices.ContainsFunc(p.events(), func(e *scim.Event) bool { return e.Note == "created "+id }),
 		"the log entry":    slices.ContainsFunc(entries, func(e *scim.LogEntry) bool { return e.Path == path }),
 		"the delivery":     slices.ContainsFunc(p.undelivered(moment.Add(time.Hour), 100), func(d scim.Delivery) bool { return d.User.ID == id }),
 		"the binding":      len(groups) == 1 && slices.Contains(groups[0].Bound, "selector of "+id),
@@ -641,15 +642,15 @@ func (p *probe) written(id string, want bool) {
 }
 
 // events returns the events of the case's tenant.
-func (p *probe) events(after uint64) []*scim.Event {
-	all, err := p.ledger.Events(p.ctx, p.tenant, after, 100_000)
+func (p *probe) events() []*scim.Event {
+	all, err := p.ledger.Events(p.ctx, p.tenant, 0, 100_000)
 	p.ok(err, "Events")
 	return all
 }
 
 // gapless returns all events, which must be numbered from 1 on.
 func (p *probe) gapless() []*scim.Event {
-	all := p.events(0)
+	all := p.events()
 	for i, e := range all {
 		p.must(e.Seq == uint64(i+1), "event %d has the number %d", i+1, e.Seq)
 	}

@@ -356,12 +356,7 @@ var listCases = []testCase{
 		run: func(p *probe) {
 			var all []*scim.Resource
 			for i, id := range []string{"b", "B", "a10", "a2", "A", "z", "é", "_", "~", "a-", "a.", "😀", "\uffff"} {
-				v := values{"title": "same"}
-				if i%3 == 1 {
-					v = values{"title": "SAME"}
-				} else if i%3 == 2 {
-					v = nil
-				}
+				v := []values{{"title": "same"}, {"title": "SAME"}, nil}[i%3]
 				all = append(all, p.create(p.user(id, v)))
 			}
 			c := p.corpus("User", all)
@@ -385,7 +380,7 @@ var listCases = []testCase{
 			c := p.corpus("User", all)
 			for _, path := range append([]string{""}, sortable["User"]...) {
 				for _, descending := range directions(path) {
-					for _, count := range []int{1, 5, len(all), len(all) + 1} {
+					for _, count := range []int{2, 5, len(all), len(all) + 1} {
 						q := p.query("User", `not (userName eq "ben")`)
 						p.sortBy(q, path, descending)
 						p.follow(c, q, count)
@@ -437,6 +432,39 @@ var listCases = []testCase{
 		},
 	},
 }
+
+// plainCases are about what a Store that is no MemberStore keeps in documents.
+var plainCases = []testCase{{
+	name: "list/filter-document-members",
+	why:  "where the store is no MemberStore, all members are in the group's document (Group.InlineMembers); the library finds a user's groups by a filter on them",
+	run: func(p *probe) {
+		members := func(ids ...string) values {
+			var list []any
+			for _, id := range ids {
+				list = append(list, map[string]any{"value": id, "type": "User", "display": "called " + id})
+			}
+			return values{"members": list}
+		}
+		var many []string
+		for i := range 500 {
+			many = append(many, fmt.Sprint("many", i))
+		}
+		all := p.createAll(p.group("g1", members("u1", "u2")), p.group("g2", members("u2", "U1")), p.group("g3"), p.group("g4", members(many...)))
+		all[2] = p.replace(p.group("g3", members("u1", "%")), all[2].Version())
+		for _, r := range all {
+			p.unchanged(r, "with its members")
+		}
+		c := p.corpus("Group", all)
+		for _, text := range []string{
+			`members.value eq "u1"`, `members eq "U1"`, `members[value eq "u2"]`, `members.value eq "many499"`, `members.value ne "u1"`, `not (members.value eq "u1")`, `members.value sw "u"`, `members pr`,
+			`members.value eq "%"`, `members[value eq "u1" and display eq "CALLED U1"]`, `members.type eq "Group"`, `members.value eq "u_"`,
+		} {
+			p.agrees(c, p.query("Group", text))
+		}
+		p.replace(p.group("g3"), 0)
+		p.finds("Group", `members.value eq "u1"`, "g1")
+	},
+}}
 
 // filterCase is a case that compares what filters select with what Select does.
 func filterCase(name, typ string, texts ...string) testCase {

@@ -73,7 +73,8 @@ var memberCases = []testCase{
 		run: func(p *probe) {
 			p.team("g", 20)
 			for i := range 40 {
-				for range p.members.Members(p.ctx, groupRef(p.key(), "g")) {
+				for _, err := range p.members.Members(p.ctx, groupRef(p.key(), "g")) {
+					p.ok(err, "Members")
 					break
 				}
 				p.change("g", scim.MemberChange{Remove: []string{fmt.Sprintf("m%03d", i%20)}})

@@ -47,7 +47,7 @@ var reopenLedgerCases = []testCase{{
 		for i, e := range again {
 			p.sameEvent(e, events[i])
 		}
-		p.sameAccount(p.state("u").Account, &scim.AccountState{User: userRef(p.key(), "u"), HostID: "host of u", Email: "u@x.test", Active: true})
+		p.sameAccount(p.state().Account, &scim.AccountState{User: userRef(p.key(), "u"), HostID: "host of u", Email: "u@x.test", Active: true})
 		p.isDeparted("e", "", "gone")
 		p.do(func(ctx context.Context, tx scim.Tx) {
 			e := &scim.Event{Type: scim.UserUpdated, Directory: p.key(), Time: moment, Data: p.user("u")}

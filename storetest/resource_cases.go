@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -212,7 +213,7 @@ var resourceCases = []testCase{
 		run: func(p *probe) {
 			was := p.create(p.user("u", values{"title": "one", "nickName": "gone"}))
 			for i := range 3 {
-				next := p.user("u", values{"title": fmt.Sprint(i)}).WithMeta(scim.Meta{Created: time.Unix(1, 0), Version: 1000})
+				next := p.user("u", values{"title": strconv.Itoa(i)}).WithMeta(scim.Meta{Created: time.Unix(1, 0), Version: 1000})
 				now := p.replace(next, was.Version())
 				p.must(now.JSON() == next.JSON(), "Replace returns the document %s, want %s", now.JSON(), next.JSON())
 				p.must(now.Version() > was.Version(), "the version was %d and is %d", was.Version(), now.Version())
@@ -440,7 +441,7 @@ var resourceCases = []testCase{
 			for range rounds {
 				won := make(chan *scim.Resource, writers)
 				p.together(writers, func(i int) {
-					r, err := p.store.Replace(p.ctx, p.user("u", values{"title": fmt.Sprint(i)}), was.Version())
+					r, err := p.store.Replace(p.ctx, p.user("u", values{"title": strconv.Itoa(i)}), was.Version())
 					if err == nil {
 						won <- r
 						return

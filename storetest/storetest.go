@@ -26,13 +26,14 @@
 //
 // # How the store is made
 //
-// The function is called once for each case, and must return a store that
-// answers for the resource types given, which are the same ones each time: the
-// types of RFC 7643 with an extension and one type more, which have attributes
-// that are unique, as [scim.ResourceType.Unique] lists them. A store need not be
-// empty: every case uses tenants with names of its own that were never used
-// before. So a test over a database can open it once and return the same store
-// for every case. What a case has written it leaves behind.
+// The function is called once for each case, and once before to see what the
+// store implements. It must return a store that answers for the resource types
+// given, which are the same ones each time: the types of RFC 7643 with an
+// extension and one type more, which have attributes that are unique, as
+// [scim.ResourceType.Unique] lists them. A store need not be empty: every case
+// uses tenants with names of its own that were never used before. So a test over
+// a database can open it once and return the same store for every case. What a
+// case has written it leaves behind.
 //
 // What the function needs to clean up it hands to t.Cleanup; t is the test of
 // the case.
@@ -156,6 +157,8 @@ func (s *suite) cases(store scim.Store) (all []testCase) {
 	all = append(all, listCases...)
 	if isMemberStore {
 		all = append(all, memberCases...)
+	} else {
+		all = append(all, plainCases...)
 	}
 	if isLedger {
 		for _, c := range all {
