@@ -153,7 +153,7 @@ func (s *flawed) List(ctx context.Context, q *scim.Query) (*scim.Page, error) {
 		page.Total = len(page.Resources)
 	}
 	if s.bug == "pages shared" && !q.Positioned {
-		key := describe(q)
+		key := describe(q).String()
 		if !slices.Equal(ids(without(s.shared[key], nil)), ids(page.Resources)) && s.shared[key] == nil {
 			s.shared[key] = page.Resources
 		}

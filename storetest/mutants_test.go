@@ -216,10 +216,10 @@ func TestBugsAreCaught(t *testing.T) {
 // bug.
 func TestStoresWithoutBug(t *testing.T) {
 	t.Parallel()
-	Run(t, newFlawedSuite("").newStore, nil)
-	Run(t, newPlainSuite("").newStore, nil)
+	Run(t, newFlawedSuite("").newStore, &Options{Rounds: 1})
+	Run(t, newPlainSuite("").newStore, &Options{Rounds: 1})
 	s := newCarelessSuite("")
-	Run(t, s.newStore, &Options{Parallel: true, Reopen: s.Reopen})
+	Run(t, s.newStore, &Options{Rounds: 1, Parallel: true, Reopen: s.Reopen})
 }
 
 // The random searches find bugs too that no case was written for: here those of

@@ -293,7 +293,7 @@ func (p *probe) must(condition bool, format string, args ...any) {
 }
 
 // ok ends the case if there is an error.
-func (p *probe) ok(err error, what string) {
+func (p *probe) ok(err error, what any) {
 	if err != nil {
 		p.fatalf("%s: error %v, want none", what, err)
 	}
