@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/muster-id/scim"
-	"github.com/muster-id/scim/memstore"
 )
 
 // Rule D8: the log names what was sent and no schema defines, of every kind of
@@ -71,13 +70,13 @@ func TestD8WhatWasIgnoredIsBounded(t *testing.T) {
 // A wordlessStore is a ledger whose readers fail when they are told to: an
 // answer then fails after its write.
 type wordlessStore struct {
-	*memstore.Store
+	scim.Ledger
 	fails bool
 }
 
 func (s *wordlessStore) Members(ctx context.Context, group scim.Ref) iter.Seq2[scim.Member, error] {
 	if !s.fails {
-		return s.Store.Members(ctx, group)
+		return s.Ledger.Members(ctx, group)
 	}
 	return func(yield func(scim.Member, error) bool) { yield(scim.Member{}, errors.New("the disk is gone")) }
 }
@@ -86,14 +85,14 @@ func (s *wordlessStore) GroupsOf(ctx context.Context, d scim.Key, users []string
 	if s.fails {
 		panic("the disk is gone")
 	}
-	return s.Store.GroupsOf(ctx, d, users)
+	return s.Ledger.GroupsOf(ctx, d, users)
 }
 
 // A request is one line of the log (rule D8). Of a write that has happened it is
 // the one that committed with it, though the answer failed: it says what
 // changed. What failed then is told to the operator's Logger and to OnRequest.
 func TestD8ARequestIsOneLine(t *testing.T) {
-	store := &wordlessStore{Store: memstore.New(scim.CoreTypes(), nil)}
+	store := &wordlessStore{Ledger: newManaged(scim.CoreTypes(), nil)}
 	w := newWorld(t, store, nil)
 	user := w.addUser(t, ours, "ada@example.com", "")
 	group := w.addGroup(t, ours, "team", "", user)

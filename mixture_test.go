@@ -249,7 +249,7 @@ func (m *mixture) next() ask {
 func TestMixtureOverHTTP(t *testing.T) {
 	for name, open := range map[string]func() scim.Store{
 		"memstore": func() scim.Store {
-			return memstore.New(scim.CoreTypes(), &memstore.Options{Events: 1 << 20, Requests: 1 << 20})
+			return newManaged(scim.CoreTypes(), &memstore.Options{Events: 1 << 20, Requests: 1 << 20})
 		},
 		"naive": stores["naive"],
 	} {

@@ -16,7 +16,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/muster-id/scim"
-	"github.com/muster-id/scim/memstore"
 )
 
 // A slowClient takes an answer piece by piece, each when the test lets it.
@@ -60,7 +59,7 @@ func TestASlowClientHoldsNothing(t *testing.T) {
 	for _, target := range []string{"/Groups/%s", "/Groups", "/Groups?attributes=members"} {
 		t.Run(target, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, memstore.New(scim.CoreTypes(), nil), nil)
+			w := newWorld(t, newManaged(scim.CoreTypes(), nil), nil)
 			group, member := w.crowd(t, many)
 			if target == "/Groups/%s" {
 				target = fmt.Sprintf(target, group)
@@ -154,13 +153,13 @@ func (c *goneClient) Write(b []byte) (int, error) {
 
 // A countingStore counts the members that are read.
 type countingStore struct {
-	*memstore.Store
+	scim.Ledger
 	read int
 }
 
 func (s *countingStore) Members(ctx context.Context, group scim.Ref) iter.Seq2[scim.Member, error] {
 	return func(yield func(scim.Member, error) bool) {
-		for m, err := range s.Store.Members(ctx, group) {
+		for m, err := range s.Ledger.Members(ctx, group) {
 			s.read++
 			if !yield(m, err) {
 				return
@@ -173,7 +172,7 @@ func (s *countingStore) Members(ctx context.Context, group scim.Ref) iter.Seq2[s
 // failure, and one line in the log.
 func TestAClientThatIsGoneIsNotReadFor(t *testing.T) {
 	const many = 5000
-	store := &countingStore{Store: memstore.New(scim.CoreTypes(), nil)}
+	store := &countingStore{Ledger: newManaged(scim.CoreTypes(), nil)}
 	var errs bytes.Buffer
 	w := newWorld(t, store, func(cfg *scim.Config) { cfg.Logger = slog.New(slog.NewTextHandler(&errs, nil)) })
 	group, _ := w.crowd(t, many)
@@ -197,7 +196,7 @@ func TestAClientThatIsGoneIsNotReadFor(t *testing.T) {
 // connection ends, and log and OnRequest have one line about it.
 func TestAnAnswerThatBreaksOffIsLogged(t *testing.T) {
 	const many = 2000
-	store := &brittleStore{Store: memstore.New(scim.CoreTypes(), nil)}
+	store := &brittleStore{Ledger: newManaged(scim.CoreTypes(), nil)}
 	var errs bytes.Buffer
 	w := newWorld(t, store, func(cfg *scim.Config) { cfg.Logger = slog.New(slog.NewTextHandler(&errs, nil)) })
 	group, _ := w.crowd(t, many)
