@@ -40,7 +40,7 @@ type server struct {
 // email may change; both are the host's policy, not the protocol.
 func startServer(ctx context.Context, binary, dialect string) (*server, error) {
 	s := &server{process: exec.CommandContext(ctx, binary,
-		"-addr", "127.0.0.1:0", "-org", "acme", "-domains-policy", "any", "-email", "allow", "-dialect", dialect, "-json")}
+		"-addr", "127.0.0.1:0", "-store", "memory", "-org", "acme", "-domains-policy", "any", "-email", "allow", "-dialect", dialect, "-json")}
 	s.process.Stderr = &s.log
 	s.process.Cancel = func() error { return s.process.Process.Signal(syscall.SIGTERM) }
 	s.process.WaitDelay = 20 * time.Second

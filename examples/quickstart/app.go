@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
@@ -11,6 +13,7 @@ import (
 	"unicode"
 
 	"github.com/muster-id/scim"
+	"github.com/muster-id/scim/sqlstore"
 )
 
 // An App stands for your application. It has people, who belong to an
@@ -18,11 +21,27 @@ import (
 // in. It is safe for concurrent use.
 type App struct {
 	log *log.Logger // who was told what, in plain words
+	db  *sql.DB     // has the table of people
 
 	mu       sync.Mutex
-	people   map[string]Person // by id: the table of users
-	sessions map[string]string // whose they are, by session
+	sessions map[string]string // whose they are, by session; they end with the process
 }
+
+// peopleTable is the application's own table of users. Its SQL, like all below,
+// is understood by SQLite and PostgreSQL.
+const peopleTable = `
+CREATE TABLE IF NOT EXISTS quickstart_people (
+	id          TEXT PRIMARY KEY,
+	org         TEXT NOT NULL,
+	external_id TEXT NOT NULL, -- the identity provider's name for the person
+	name        TEXT NOT NULL,
+	email       TEXT NOT NULL,
+	email_key   TEXT NOT NULL, -- in small letters
+	access      BOOLEAN NOT NULL, -- may sign in
+	roles       TEXT NOT NULL -- a list in JSON
+);
+CREATE INDEX IF NOT EXISTS quickstart_people_email ON quickstart_people (org, email_key);
+CREATE INDEX IF NOT EXISTS quickstart_people_external_id ON quickstart_people (org, external_id);`
 
 // A Person is a row of the application's own table of users.
 type Person struct {
@@ -38,9 +57,15 @@ var (
 	_ scim.Committer   = (*App)(nil)
 )
 
-// NewApp returns an application without people.
-func NewApp(logger *log.Logger) *App {
-	return &App{log: logger, people: map[string]Person{}, sessions: map[string]string{}}
+// NewApp returns the application whose people are in the database.
+func NewApp(db *sql.DB, logger *log.Logger) *App {
+	return &App{log: logger, db: db, sessions: map[string]string{}}
+}
+
+// A querier is a database, or a transaction of it.
+type querier interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
 // Provision writes down what a person may do from now on ([scim.Provisioner]).
@@ -50,34 +75,46 @@ func NewApp(logger *log.Logger) *App {
 // the same write, and writing it twice does no harm. Nobody's row is ever
 // removed: who comes back finds what they left.
 //
-// The request could still be rolled back and be sent again, so this writes to
-// the application's tables and does nothing else.
-func (app *App) Provision(_ context.Context, a *scim.Account) (hostID string, err error) {
-	app.mu.Lock()
-	defer app.mu.Unlock()
-	id := app.idOf(a)
-	app.people[id] = Person{
-		ID: id, Org: a.Tenant, ExternalID: a.ExternalID,
-		Name: a.Profile.Name, Email: a.Email,
-		Access: a.Active, Roles: a.RoleNames(),
+// With a store in the application's own database this is part of the request's
+// transaction: the row and what the provider said commit together or not at all.
+// What is not undone by a rollback does not belong here.
+func (app *App) Provision(ctx context.Context, a *scim.Account) (hostID string, err error) {
+	var db querier = app.db
+	if tx, ok := sqlstore.Tx(ctx); ok {
+		db = tx
 	}
-	return id, nil
+	id, err := idOf(ctx, db, a)
+	if err != nil {
+		return "", err
+	}
+	roles, err := json.Marshal(a.RoleNames())
+	if err != nil {
+		return "", err
+	}
+	_, err = db.ExecContext(ctx, `INSERT INTO quickstart_people (id, org, external_id, name, email, email_key, access, roles)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO UPDATE SET external_id = excluded.external_id, name = excluded.name,
+		email = excluded.email, email_key = excluded.email_key, access = excluded.access, roles = excluded.roles`,
+		id, a.Tenant, a.ExternalID, a.Profile.Name, a.Email, strings.ToLower(a.Email), a.Active, string(roles))
+	return id, err
 }
 
 // idOf returns whose row an account is: HostID's, which is what Provision
 // returned for it before. The first time there is none, unless the request that
-// wrote it was rolled back: when the provider tries again, the user has another
-// ID, but the same ExternalID.
-func (app *App) idOf(a *scim.Account) string {
-	if a.HostID != "" {
-		return a.HostID
+// wrote it was rolled back where it could not take the row with it (-store
+// memory): when the provider tries again, the user has another ID, but the same
+// ExternalID.
+func idOf(ctx context.Context, db querier, a *scim.Account) (id string, err error) {
+	switch {
+	case a.HostID != "":
+		return a.HostID, nil
+	case a.ExternalID == "":
+		return a.ID, nil // an application with ids of its own draws one here
 	}
-	for id, p := range app.people {
-		if p.Org == a.Tenant && p.ExternalID == a.ExternalID && a.ExternalID != "" {
-			return id
-		}
+	err = db.QueryRowContext(ctx, `SELECT id FROM quickstart_people WHERE org = $1 AND external_id = $2 ORDER BY id LIMIT 1`, a.Tenant, a.ExternalID).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return a.ID, nil
 	}
-	return a.ID // an application with ids of its own draws one here
+	return id, err
 }
 
 // Committed does what could not be taken back, now that the change is final
@@ -111,11 +148,14 @@ func (app *App) endSessions(id string) (ended int) {
 // SignIn opens a session. It stands for what single sign-on does once it has
 // proved whose email it is: provisioning says who may come in, not who somebody
 // is.
-func (app *App) SignIn(org, email string) (session string, err error) {
+func (app *App) SignIn(ctx context.Context, org, email string) (session string, err error) {
 	app.mu.Lock()
-	defer app.mu.Unlock()
-	p, ok := app.find(org, email)
-	if !ok || !p.Access {
+	defer app.mu.Unlock() // so that access does not end between the look and the session
+	p, ok, err := app.Person(ctx, org, email)
+	switch {
+	case err != nil:
+		return "", err
+	case !ok || !p.Access:
 		return "", errors.New("no access")
 	}
 	session = rand.Text()
@@ -125,29 +165,33 @@ func (app *App) SignIn(org, email string) (session string, err error) {
 
 // SignedIn returns whose session it is, with the roles that the person has now,
 // not those at the time of signing in. ok is false once the session has ended.
-func (app *App) SignedIn(session string) (p Person, ok bool) {
+func (app *App) SignedIn(ctx context.Context, session string) (p Person, ok bool, err error) {
 	app.mu.Lock()
-	defer app.mu.Unlock()
 	id, ok := app.sessions[session]
-	return app.people[id], ok
-}
-
-// Person returns what the application knows about somebody.
-func (app *App) Person(org, email string) (p Person, ok bool) {
-	app.mu.Lock()
-	defer app.mu.Unlock()
-	return app.find(org, email)
-}
-
-// find prefers a person with access: who was deleted and came back as somebody
-// new has two rows.
-func (app *App) find(org, email string) (found Person, ok bool) {
-	for _, p := range app.people {
-		if p.Org == org && strings.EqualFold(p.Email, email) && (!ok || p.Access) {
-			found, ok = p, true
-		}
+	app.mu.Unlock()
+	if !ok {
+		return Person{}, false, nil
 	}
-	return found, ok
+	return app.find(ctx, `id = $1`, id)
+}
+
+// Person returns what the application knows about somebody. Who was deleted and
+// came back as somebody new has two rows: the one with access counts.
+func (app *App) Person(ctx context.Context, org, email string) (p Person, ok bool, err error) {
+	return app.find(ctx, `org = $1 AND email_key = $2`, org, strings.ToLower(email))
+}
+
+func (app *App) find(ctx context.Context, condition string, args ...any) (p Person, ok bool, err error) {
+	var roles []byte
+	err = app.db.QueryRowContext(ctx, `SELECT id, org, external_id, name, email, access, roles FROM quickstart_people WHERE `+condition+
+		` ORDER BY access DESC, id LIMIT 1`, args...).Scan(&p.ID, &p.Org, &p.ExternalID, &p.Name, &p.Email, &p.Access, &roles)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return Person{}, false, nil
+	case err != nil:
+		return Person{}, false, err
+	}
+	return p, true, json.Unmarshal(roles, &p.Roles)
 }
 
 // tell puts an account into words, for the log.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"io"
+	"log/slog"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -15,6 +17,15 @@ func account(id string) *scim.Account {
 	}
 }
 
+// newApp returns an application without people, in a database of its own.
+func newApp(t *testing.T, log io.Writer) *App {
+	t.Helper()
+	db, err := openDatabase(t.Context(), inMemory, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	return NewApp(db.DB, newLogger(log))
+}
+
 func provision(t *testing.T, app *App, a *scim.Account) string {
 	t.Helper()
 	id, err := app.Provision(t.Context(), a)
@@ -25,11 +36,13 @@ func provision(t *testing.T, app *App, a *scim.Account) string {
 
 func TestProvisionMayBeRepeated(t *testing.T) {
 	var log buffer
-	app := NewApp(newLogger(&log))
+	app := newApp(t, &log)
 	a := account("u1")
 	id := provision(t, app, a)
 	require.Equal(t, id, provision(t, app, a))
-	require.Len(t, app.people, 1)
+	var rows int
+	require.NoError(t, app.db.QueryRowContext(t.Context(), `SELECT count(*) FROM quickstart_people`).Scan(&rows))
+	require.Equal(t, 1, rows)
 	require.Empty(t, log.String(), "nothing is said before it is final")
 
 	b := account("u2")
@@ -40,37 +53,38 @@ func TestProvisionMayBeRepeated(t *testing.T) {
 // The row of a request that was rolled back is taken up by the next attempt: it
 // must not stay behind with access.
 func TestProvisionAfterARollback(t *testing.T) {
-	app := NewApp(newLogger(new(buffer)))
+	app := newApp(t, new(buffer))
 	provision(t, app, account("u1"))
 	a := account("u2") // the next attempt to create the same person
 	provision(t, app, a)
 	a.Active, a.Change = false, scim.Deactivated
 	provision(t, app, a)
-	_, err := app.SignIn("acme", "ada@example.com")
+	_, err := app.SignIn(t.Context(), "acme", "ada@example.com")
 	require.Error(t, err)
 }
 
 // Rule B6: access ends now, everywhere, and only for that person.
 func TestCommittedEndsSessions(t *testing.T) {
 	var log buffer
-	app := NewApp(newLogger(&log))
+	app := newApp(t, &log)
 	a, other := account("u1"), account("u2")
 	other.ExternalID, other.Email = "ext-2", "grace@example.com"
 	provision(t, app, a)
 	provision(t, app, other)
-	first, err := app.SignIn("acme", "ADA@example.com")
+	first, err := app.SignIn(t.Context(), "acme", "ADA@example.com")
 	require.NoError(t, err)
-	second, err := app.SignIn("acme", "ada@example.com")
+	second, err := app.SignIn(t.Context(), "acme", "ada@example.com")
 	require.NoError(t, err)
-	others, err := app.SignIn("acme", "grace@example.com")
+	others, err := app.SignIn(t.Context(), "acme", "grace@example.com")
 	require.NoError(t, err)
-	_, err = app.SignIn("globex", "ada@example.com")
+	_, err = app.SignIn(t.Context(), "globex", "ada@example.com")
 	require.Error(t, err, "who belongs to one organization cannot sign in to another")
 
 	a.Roles, a.Change = []scim.Grant{{Role: "admin"}}, scim.Updated
 	provision(t, app, a)
 	require.NoError(t, app.Committed(t.Context(), a))
-	p, ok := app.SignedIn(first)
+	p, ok, err := app.SignedIn(t.Context(), first)
+	require.NoError(t, err)
 	require.True(t, ok)
 	require.Equal(t, []string{"admin"}, p.Roles, "roles of today")
 
@@ -79,10 +93,12 @@ func TestCommittedEndsSessions(t *testing.T) {
 	require.NoError(t, app.Committed(t.Context(), a))
 	require.NoError(t, app.Committed(t.Context(), a), "it may be repeated")
 	for _, session := range []string{first, second} {
-		_, ok = app.SignedIn(session)
+		_, ok, err = app.SignedIn(t.Context(), session)
+		require.NoError(t, err)
 		require.False(t, ok)
 	}
-	_, ok = app.SignedIn(others)
+	_, ok, err = app.SignedIn(t.Context(), others)
+	require.NoError(t, err)
 	require.True(t, ok)
 	require.Equal(t, "acme: Ada <ada@example.com> was updated: access as admin\n"+
 		"acme: Ada <ada@example.com> was deleted: no access; 2 sessions ended\n"+

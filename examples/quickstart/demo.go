@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -54,7 +55,7 @@ func (d *demo) run(ctx context.Context) error {
 		if err := d.create(ctx, p); err != nil {
 			return err
 		}
-		if err := d.expect(p, true, "viewer"); err != nil {
+		if err := d.expect(ctx, p, true, "viewer"); err != nil {
 			return err
 		}
 	}
@@ -68,35 +69,38 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 	for p, role := range map[*demoPerson]string{ada: "admin", grace: "member", alan: "viewer"} {
-		if err := d.expect(p, true, role); err != nil {
+		if err := d.expect(ctx, p, true, role); err != nil {
 			return err
 		}
 	}
 
 	// Grace leaves while she works. Her session ends before the provider has
 	// its answer, and there is no way back in; Ada's goes on.
-	adas, err := d.app.SignIn(d.org, ada.email)
+	adas, err := d.app.SignIn(ctx, d.org, ada.email)
 	if err != nil {
 		return fmt.Errorf("%s signs in: %w", ada.email, err)
 	}
-	graces, err := d.app.SignIn(d.org, grace.email)
+	graces, err := d.app.SignIn(ctx, d.org, grace.email)
 	if err != nil {
 		return fmt.Errorf("%s signs in: %w", grace.email, err)
 	}
 	if err := d.deactivate(ctx, grace); err != nil {
 		return err
 	}
-	if err := d.expect(grace, false, "member"); err != nil {
+	if err := d.expect(ctx, grace, false, "member"); err != nil {
 		return err
 	}
-	if _, ok := d.app.SignedIn(graces); ok {
+	switch _, ok, err := d.app.SignedIn(ctx, graces); {
+	case err != nil:
+		return err
+	case ok:
 		return fmt.Errorf("%s is still signed in", grace.email)
 	}
-	if _, err := d.app.SignIn(d.org, grace.email); err == nil {
+	if _, err := d.app.SignIn(ctx, d.org, grace.email); err == nil {
 		return fmt.Errorf("%s can sign in again", grace.email)
 	}
-	if p, ok := d.app.SignedIn(adas); !ok || p.Email != ada.email {
-		return fmt.Errorf("%s is no longer signed in", ada.email)
+	if p, ok, err := d.app.SignedIn(ctx, adas); err != nil || !ok || p.Email != ada.email {
+		return errors.Join(fmt.Errorf("%s is no longer signed in", ada.email), err)
 	}
 	d.log.Printf("As expected: %s is an admin of %s, %s a viewer, and %s has no access any more.", ada, d.org, alan, grace)
 	return nil
@@ -118,9 +122,11 @@ func (p *demoPerson) String() string { return p.given + " " + p.family }
 
 // expect compares what the application knows about somebody with what it
 // should.
-func (d *demo) expect(p *demoPerson, access bool, roles ...string) error {
-	got, ok := d.app.Person(d.org, p.email)
+func (d *demo) expect(ctx context.Context, p *demoPerson, access bool, roles ...string) error {
+	got, ok, err := d.app.Person(ctx, d.org, p.email)
 	switch {
+	case err != nil:
+		return err
 	case !ok:
 		return fmt.Errorf("the application does not know %s", p.email)
 	case got.Name != p.String() || got.Access != access || !slices.Equal(got.Roles, roles):
@@ -235,7 +241,7 @@ type resource struct {
 func (p *provider) absent(ctx context.Context, endpoint, attribute, value string) error {
 	found, err := p.lookup(ctx, endpoint, attribute, value)
 	if err == nil && len(found) > 0 {
-		err = fmt.Errorf("%s %q is there already", attribute, value)
+		err = fmt.Errorf("%s %q is there already; -demo needs a store in which nothing is, such as the one that it makes without -store", attribute, value)
 	}
 	return err
 }

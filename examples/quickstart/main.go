@@ -1,19 +1,27 @@
-// Quickstart is an application with SCIM provisioning, complete and in memory:
-// start it, point an identity provider or curl at it, and read what the
-// application is told.
+// Quickstart is an application with SCIM provisioning, complete: start it, point
+// an identity provider or curl at it, and read what the application is told.
 //
 //	go run -C examples ./quickstart
 //	go run -C examples ./quickstart -demo
+//	go run -C examples ./quickstart -store memory
+//	go run -C examples ./quickstart -store postgres://localhost/muster
 //	go run -C examples ./quickstart -org acme:acme.example -org globex:globex.example,globex.test -json
 //
+// Everything is kept in muster-quickstart.db in the working directory, here
+// examples, an SQLite file for its owner alone, and the tokens beside it in
+// muster-quickstart.tokens.json; both are there after a restart. To begin again,
+// remove them. The demo leaves nothing behind.
+//
 // What to copy into an application of your own: newHandler in this file, which
-// wires the library, and app.go, which is told about people. The rest are the
-// flags (options.go), tokens that outlive a restart (tokens.go) and an identity
-// provider that tries it all out (demo.go).
+// wires the library; app.go, which is told about people and writes its own table in
+// the same transaction; and openDatabase in database.go. The rest are the flags
+// (options.go), tokens that outlive a restart (tokens.go) and an identity provider
+// that tries it all out (demo.go).
 package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -25,12 +33,12 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/muster-id/scim"
-	"github.com/muster-id/scim/memstore"
 	"github.com/muster-id/scim/roles"
 )
 
@@ -39,7 +47,7 @@ const mountPath = "/scim/v2"
 
 // newHandler wires the library: a store, what each group may do, a token for
 // each organization, and the application that is told.
-func newHandler(o *options, app *App, logger *log.Logger, errorLog *slog.Logger) (http.Handler, error) {
+func newHandler(o *options, store scim.Ledger, app scim.Provisioner, logger *log.Logger, errorLog *slog.Logger) (*scim.Handler, error) {
 	mapping, err := roles.New(roles.Mapping{
 		Rules: []roles.Rule{ // the highest first: who is in both groups is an admin
 			{GroupName: "Admins", Role: "admin"},
@@ -60,9 +68,14 @@ func newHandler(o *options, app *App, logger *log.Logger, errorLog *slog.Logger)
 	if err != nil {
 		return nil, err
 	}
-	handler, err := scim.NewHandler(memstore.New(scim.CoreTypes(), nil), mapping, auth, &scim.Config{
+	// Cursors live for minutes, so a key that ends with the process will do for
+	// one; several behind one address share it.
+	cursorKey := make([]byte, 32)
+	_, _ = rand.Read(cursorKey) // never fails
+	return scim.NewHandler(store, mapping, auth, &scim.Config{
 		Provisioner: app,
 		Logger:      errorLog,
+		CursorKey:   cursorKey,
 		OnRequest: func(_ context.Context, r *scim.LogEntry) {
 			if r.Status >= http.StatusBadRequest {
 				logger.Printf("%s: %s %s was refused with %d: %s", r.Directory.Tenant,
@@ -70,10 +83,20 @@ func newHandler(o *options, app *App, logger *log.Logger, errorLog *slog.Logger)
 			}
 		},
 	})
-	if err != nil {
-		return nil, err
+}
+
+// deliver repeats the calls of Committed that a crash cut off. An application
+// whose Committed can fail does so from time to time besides.
+func deliver(ctx context.Context, engine *scim.Engine, o *options) error {
+	for _, org := range o.orgs {
+		_, err := engine.DeliverPending(ctx, org.name, func(key scim.Key) *scim.Directory {
+			return &scim.Directory{Tenant: key.Tenant, ID: key.Directory, Domains: org.domains, Policy: o.policy, Dialect: o.dialect}
+		})
+		if err != nil {
+			return err
+		}
 	}
-	return scim.Mount(mountPath, handler, nil), nil
+	return nil
 }
 
 func main() {
@@ -118,9 +141,17 @@ const (
 
 // serve opens the listener, says how to reach it, and answers requests until
 // the context ends or the demo is over. Requests under way are then answered
-// before it returns.
-func serve(ctx context.Context, o *options, stdout, stderr io.Writer) error {
-	if err := giveTokens(o.orgs, o.tokenFile); err != nil {
+// and the database is closed before it returns.
+func serve(ctx context.Context, o *options, stdout, stderr io.Writer) (err error) {
+	if o.temporary {
+		folder, failed := os.MkdirTemp("", "muster-quickstart-*") // mode 0700
+		if failed != nil {
+			return failed
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+		o.store = storage(filepath.Join(folder, defaultStore))
+	}
+	if err := giveTokens(o.orgs, o.tokenFile, o.ownTokens); err != nil {
 		return err
 	}
 	people := stdout // what is written for people, not machines
@@ -131,9 +162,18 @@ func serve(ctx context.Context, o *options, stdout, stderr io.Writer) error {
 	if o.demo {
 		logger = log.New(people, "", 0)
 	}
-	app := NewApp(logger)
-	handler, err := newHandler(o, app, logger, slog.New(slog.NewTextHandler(stderr, nil)))
+	errorLog := slog.New(slog.NewTextHandler(stderr, nil))
+	db, err := openDatabase(ctx, o.store, errorLog)
 	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	app := NewApp(db.DB, logger)
+	handler, err := newHandler(o, db.store, app, logger, errorLog)
+	if err != nil {
+		return err
+	}
+	if err := deliver(ctx, handler.Engine(), o); err != nil {
 		return err
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.addr)
@@ -141,7 +181,7 @@ func serve(ctx context.Context, o *options, stdout, stderr io.Writer) error {
 		return fmt.Errorf("-addr: %w; choose another address; port 0 is one that is free", err)
 	}
 	server := &http.Server{
-		Handler:           handler,
+		Handler:           scim.Mount(mountPath, handler, nil),
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
@@ -222,7 +262,15 @@ func announce(o *options, base string, addr net.Addr, stdout, people io.Writer) 
 	}
 	if !o.demo {
 		fmt.Fprintf(people, "Group Admins gives the role admin, Engineers member; everybody else is a viewer.\n"+
-			"Everything is in memory and gone when this stops (Ctrl-C). What the application is told follows.\n\n")
+			"%s What the application is told follows.\n\n", whereItIs(o))
 	}
 	return nil
+}
+
+// whereItIs says what is left when the server stops.
+func whereItIs(o *options) string {
+	if o.store == inMemory {
+		return "Everything is in memory and gone when this stops (Ctrl-C)."
+	}
+	return fmt.Sprintf("Everything is kept in %s and the tokens in %s, also when this stops (Ctrl-C).", &o.store, o.tokenFile)
 }

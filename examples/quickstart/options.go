@@ -19,7 +19,10 @@ type options struct {
 	orgs      []organization // at least one
 	policy    scim.Policy
 	dialect   scim.Dialect
+	store     storage
+	temporary bool   // store is a file that is still to be made, and removed at the end
 	tokenFile string // "" for tokens that end with the process
+	ownTokens bool   // tokenFile was not named: it has the tokens of everybody in the store
 	json      bool
 	demo      bool
 }
@@ -40,8 +43,9 @@ func (o organization) String() string {
 }
 
 const (
-	defaultAddr = "127.0.0.1:8080"
-	defaultOrg  = "acme:example.com"
+	defaultAddr  = "127.0.0.1:8080"
+	defaultOrg   = "acme:example.com"
+	defaultStore = "muster-quickstart.db"
 
 	// anyPort is the demo's address: it has no use for a fixed one, which
 	// may be taken.
@@ -75,9 +79,11 @@ func parseOptions(args []string, usage io.Writer) (*options, error) {
 	flags.TextVar(&o.policy.Email, "email", o.policy.Email, "what to do about a changed email: `reject|keep|domains|allow`; keep leaves the account its old one, domains allows those of the organization")
 	flags.TextVar(&o.policy.Domain, "domains-policy", o.policy.Domain, "who may come from outside of the domains: `reject|guest|any`; a guest is stored and has no access")
 	flags.TextVar(&o.dialect, "dialect", o.dialect, "whose habits to tolerate: `"+dialectNames()+"`")
-	flags.Func("token-file", "`file` that keeps the tokens, so that they are the same after a restart; created with mode 0600", func(s string) error {
+	flags.Var(&o.store, "store", "where everything is kept, `memory|FILE.db|postgres://…`: until the process ends, in an SQLite file created with mode 0600, or in PostgreSQL, whose password is better in PGPASSWORD "+
+		"(default "+defaultStore+" in the working directory; with -demo a file that is removed at the end)")
+	flags.Func("token-file", "`file` that keeps the tokens, so that they are the same after a restart; created with mode 0600 (default: with a store that outlives the process, beside it, "+storage(defaultStore).tokenFile()+")", func(s string) error {
 		if s == "" {
-			return errors.New("it names a file; leave the flag out for tokens that end with the process")
+			return errors.New("it names a file; leave the flag out for the one beside the store")
 		}
 		o.tokenFile = s
 		return nil
@@ -87,7 +93,7 @@ func parseOptions(args []string, usage io.Writer) (*options, error) {
 
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintln(usage, "quickstart serves SCIM 2.0 for an application in memory. Flags:")
+		fmt.Fprintln(usage, "quickstart serves SCIM 2.0 for an application in one process. Flags:")
 		flags.SetOutput(usage)
 		flags.PrintDefaults()
 		return nil, err
@@ -106,6 +112,15 @@ func parseOptions(args []string, usage io.Writer) (*options, error) {
 		if o.demo {
 			o.addr = anyPort
 		}
+	}
+	if o.store == "" {
+		if o.temporary = o.demo; !o.demo {
+			o.store = defaultStore
+		}
+	}
+	if o.tokenFile == "" {
+		o.tokenFile = o.store.tokenFile()
+		o.ownTokens = o.tokenFile != ""
 	}
 	if o.demo && o.policy.Domain != scim.AnyDomain {
 		for _, org := range o.orgs {

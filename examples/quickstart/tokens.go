@@ -19,18 +19,18 @@ import (
 // giveTokens gives each organization its token: from the file, if there is one
 // and it has it, else a new one, which is then added to the file.
 //
-// The file is a JSON object of tokens by organization. One that has a token of
-// any other organization is refused: a name was mistyped, or it is another
-// server's file, and going on would hand out a new token where the old one is
-// expected.
-func giveTokens(orgs []organization, file string) error {
+// The file is a JSON object of tokens by organization. Unless it is the store's
+// own, which has the tokens of everybody in there, one that has a token of any
+// other organization is refused: a name was mistyped, or it is another server's
+// file, and going on would hand out a new token where the old one is expected.
+func giveTokens(orgs []organization, file string, storesOwn bool) error {
 	tokens := map[string]string{}
 	if file != "" {
 		var err error
 		if tokens, err = readTokens(file); err != nil {
 			return fmt.Errorf("-token-file: %w", err)
 		}
-		if err := checkTokens(tokens, orgs); err != nil {
+		if err := checkTokens(tokens, orgs, storesOwn); err != nil {
 			return fmt.Errorf("-token-file %s: %w", file, err)
 		}
 	}
@@ -64,11 +64,12 @@ func newToken() string {
 // header (RFC 6750 section 2.1), and too long to be guessed.
 var tokenForm = regexp.MustCompile(`^[A-Za-z0-9._~+/-]{32,}=*$`)
 
-// checkTokens refuses a file that is not of these organizations.
-func checkTokens(tokens map[string]string, orgs []organization) error {
+// checkTokens refuses a file that is not of these organizations, or whose tokens
+// are none.
+func checkTokens(tokens map[string]string, orgs []organization, ofOthersToo bool) error {
 	owner := map[string]string{}
 	for name, token := range tokens {
-		if !slices.ContainsFunc(orgs, func(o organization) bool { return o.name == name }) {
+		if !ofOthersToo && !slices.ContainsFunc(orgs, func(o organization) bool { return o.name == name }) {
 			return fmt.Errorf("it has a token of %q, which no -org names; name it, or use another file for other organizations", name)
 		}
 		if !tokenForm.MatchString(token) {

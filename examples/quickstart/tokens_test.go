@@ -17,7 +17,7 @@ func give(t *testing.T, file string, names ...string) (tokens []string, err erro
 	for _, name := range names {
 		orgs = append(orgs, organization{name: name})
 	}
-	err = giveTokens(orgs, file)
+	err = giveTokens(orgs, file, false)
 	for _, org := range orgs {
 		tokens = append(tokens, org.token)
 	}
@@ -108,4 +108,21 @@ func TestTokenFilesThatAreWrong(t *testing.T) {
 	status, _, stderr := runToEnd(t, "-demo", "-token-file", dir)
 	require.Equal(t, 1, status)
 	require.True(t, strings.HasPrefix(stderr, "quickstart: -token-file: "), stderr)
+}
+
+// The file beside a store has the tokens of everybody in it, also of those whom
+// this start does not name.
+func TestTokenFileOfTheStoreKeepsEverybodys(t *testing.T) {
+	file := storage(filepath.Join(t.TempDir(), "app.db")).tokenFile()
+	acme, globex := []organization{{name: "acme"}}, []organization{{name: "globex"}}
+	require.NoError(t, giveTokens(acme, file, true))
+	require.NoError(t, giveTokens(globex, file, true))
+	again := []organization{{name: "acme"}}
+	require.NoError(t, giveTokens(again, file, true))
+	require.Equal(t, acme, again)
+	info, err := os.Stat(file)
+	require.NoError(t, err)
+	if runtime.GOOS != "windows" { // whose permissions are no modes
+		require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	}
 }
