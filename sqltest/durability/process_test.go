@@ -42,6 +42,12 @@ func startProcess(t *testing.T, c *config) *process {
 	stdout, err := p.cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, p.cmd.Start())
+	t.Cleanup(func() {
+		p.kill(t)
+		if text := p.stderr.String(); t.Failed() && text != "" {
+			t.Logf("a service said:\n%s", text[max(0, len(text)-4096):])
+		}
+	})
 	address := make(chan string, 1)
 	go func() {
 		line, _ := bufio.NewReader(stdout).ReadString('\n') // "" from one that dies before
