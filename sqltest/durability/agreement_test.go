@@ -336,4 +336,3 @@ func delivered(t *testing.T, c *config) {
 		return err == nil && owed == 0
 	})
 }
-

@@ -48,9 +48,9 @@ type config struct {
 	Die   place
 	After int64
 
-	Timeout  time.Duration                                         // of hooks; 0: the default
+	Timeout  time.Duration                                                                  // of hooks; 0: the default
 	Instead  func(ctx context.Context, db *sql.DB, tx *sql.Tx, account *scim.Account) error `json:"-"` // what Provision does first
-	ErrorLog io.Writer                                             `json:"-"` // nil: standard error
+	ErrorLog io.Writer                                                                      `json:"-"` // nil: standard error
 }
 
 // A place is where a process can die.
@@ -119,7 +119,9 @@ func wire(ctx context.Context, c *config, db *sql.DB) (*service, error) {
 	return &service{db: db, store: store, handler: handler, app: app}, nil
 }
 
-func (s *service) close() error { return errors.Join(s.store.Close(), s.db.Close(), s.app.journal.Close()) }
+func (s *service) close() error {
+	return errors.Join(s.store.Close(), s.db.Close(), s.app.journal.Close())
+}
 
 // deliver calls Committed where it is owed.
 func (s *service) deliver(ctx context.Context) error {
