@@ -21,3 +21,10 @@ func (c *Cluster) Restart(ctx context.Context) error {
 	c.server.Dir, c.server.Stdout, c.server.Stderr, c.server.SysProcAttr = was.Dir, was.Stdout, was.Stderr, was.SysProcAttr
 	return c.run(ctx)
 }
+
+// Unprivileged returns how to start another program that refuses to be run by
+// root.
+func Unprivileged() (*syscall.SysProcAttr, error) {
+	who, err := unprivileged()
+	return &syscall.SysProcAttr{Credential: who}, err
+}
