@@ -230,6 +230,11 @@ func checkUnavailable(a *answer) error {
 		!slices.Equal(body.Schemas, []string{"urn:ietf:params:scim:api:messages:2.0:Error"}) {
 		return fmt.Errorf("503 with a body that is not SCIM's: %s", a.body)
 	}
+	return checkDiscreet(a)
+}
+
+// checkDiscreet returns an error if an answer tells more than it must.
+func checkDiscreet(a *answer) error {
 	for _, secret := range secrets {
 		if strings.Contains(string(a.body), secret) {
 			return fmt.Errorf("an answer tells %q: %s", secret, a.body)
