@@ -34,7 +34,7 @@ func (h *hooks) call(ctx context.Context, hook func(ctx context.Context) error) 
 	case err == nil:
 		return nil
 	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil:
-		return slowHook(err)
+		return slowHook(fmt.Errorf("scim: a hook of the host did not come back before its deadline of %s%s: %w", h.limit, ownLock, err))
 	}
 	return hostError("scim: a hook of the host failed", err)
 }
@@ -62,7 +62,7 @@ func (h *hooks) guard(ctx context.Context, hook func(ctx context.Context) error)
 	case err := <-done:
 		return err
 	case <-patience.C:
-		return slowHook(fmt.Errorf("scim: a hook of the host ignores its deadline of %s and was abandoned", h.limit))
+		return slowHook(fmt.Errorf("scim: a hook of the host ignores its deadline of %s and was abandoned%s", h.limit, ownLock))
 	}
 }
 
@@ -80,6 +80,10 @@ type slowHookError struct{ err error }
 
 func (e *slowHookError) Error() string { return e.err.Error() }
 func (e *slowHookError) Unwrap() error { return e.err }
+
+// ownLock is told with every deadline that is missed: of all reasons it is the
+// one that neither the hook nor the database can see.
+const ownLock = " (if it writes, over another connection, to rows that the transaction of its own request has locked, it waits for itself)"
 
 func slowHook(err error) error {
 	return &Error{

@@ -107,7 +107,7 @@ func (s *Store) transact(ctx context.Context, tenant string, fn func(context.Con
 		return err
 	}
 	if err := fn(context.WithValue(context.WithValue(ctx, txKey{s}, x), sqlKey{}, t), x); err != nil {
-		return err
+		return x.rollback(err)
 	}
 	if err := ctx.Err(); err != nil {
 		return err
@@ -123,6 +123,17 @@ func (s *Store) transact(ctx context.Context, tenant string, fn func(context.Con
 		return failure(err)
 	}
 	return nil
+}
+
+// rollback ends the transaction because of err. Where that is not possible the
+// connection is gone, and err is what a hook, whose statements were the first to
+// find out, made of it.
+func (x *tx) rollback(err error) error {
+	x.ended.Store(true)
+	if failed := x.tx.Rollback(); failed != nil && isUnavailable(failed) && !errors.Is(err, scim.ErrUnavailable) {
+		return fmt.Errorf("%w: the connection was lost: %w", scim.ErrUnavailable, err)
+	}
+	return err
 }
 
 // lock takes the tenant's row, first of all: what reads before it writes could

@@ -120,17 +120,23 @@ func (c *Cluster) start(ctx context.Context, who *syscall.Credential, initdb, po
 	c.server.Dir = c.Folder
 	c.server.Stdout, c.server.Stderr = c.log, c.log
 	c.server.SysProcAttr = dieWithParent(who)
+	return c.run(ctx)
+}
+
+// run starts the server and returns when it answers.
+func (c *Cluster) run(ctx context.Context) error {
+	server, ended := c.server, make(chan struct{})
 	started := make(chan error)
-	c.ended = make(chan struct{})
+	c.ended = ended
 	go func() {
 		// What ends the server with its parent is that this thread ends.
 		runtime.LockOSThread()
-		err := c.server.Start()
+		err := server.Start()
 		started <- err
 		if err == nil {
-			_ = c.server.Wait()
+			_ = server.Wait()
 		}
-		close(c.ended)
+		close(ended)
 	}()
 	if err := <-started; err != nil {
 		return fmt.Errorf("sqltest: postgres: %w", err)
