@@ -41,7 +41,9 @@ func NewKey(a *attr.Attribute, text string) Key {
 		if !a.CaseExact {
 			k.text = attr.Fold(text)
 		}
-	case attr.Boolean, attr.Binary:
+	case attr.Binary:
+		k.text = Canonical(a, text)
+	case attr.Boolean:
 	}
 	return k
 }

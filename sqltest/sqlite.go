@@ -1,0 +1,40 @@
+package sqltest
+
+import (
+	"database/sql"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"time"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"
+)
+
+// SQLiteDSN names a file as package sqlstore wants it opened.
+func SQLiteDSN(file string) string {
+	return "file:" + (&url.URL{Path: file}).EscapedPath() + "?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(5000)&_txlock=immediate"
+}
+
+// SQLite returns a new database in a file that Close removes.
+func SQLite() (*sql.DB, error) {
+	shared.Lock()
+	defer shared.Unlock()
+	folder, err := tempFolder()
+	if err != nil {
+		return nil, fmt.Errorf("sqltest: %w", err)
+	}
+	shared.folders = append(shared.folders, folder)
+	return OpenSQLite(filepath.Join(folder, "scim.db"))
+}
+
+// OpenSQLite opens a file. Connections that nobody uses are closed soon: a test
+// process opens very many databases.
+func OpenSQLite(file string) (*sql.DB, error) {
+	db, err := sql.Open("sqlite", SQLiteDSN(file))
+	if err != nil {
+		return nil, fmt.Errorf("sqltest: %w", err)
+	}
+	db.SetMaxOpenConns(16)
+	db.SetConnMaxIdleTime(2 * time.Second)
+	return db, nil
+}

@@ -1,0 +1,75 @@
+// Package sqltest opens databases for tests of package sqlstore: new SQLite
+// files, and schemas of a PostgreSQL server of the test process's own. It is a
+// module of its own, so that nobody who embeds the library gets the drivers.
+//
+// The tests in this module are about SQL. The handler's tests, those of the root
+// package, run on these stores too (make test-sql): an overlay adds the file
+// testdata/stores_sql_test.go to them, which puts a store of this package in
+// the place of memstore.
+package sqltest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/muster-id/scim"
+	"github.com/muster-id/scim/sqlstore"
+)
+
+// Stores are the databases that New knows.
+var Stores = []string{"sqlite", "postgres"}
+
+// New returns an empty store in one of Stores. opts may be nil; its Schema is
+// chosen here.
+func New(store string, types *scim.Types, opts *sqlstore.Options) (*sqlstore.Store, error) {
+	var own sqlstore.Options
+	if opts != nil {
+		own = *opts
+	}
+	db, dialect, err := SQLite, sqlstore.SQLite, error(nil)
+	switch store {
+	case "sqlite":
+	case "postgres":
+		db, dialect = PostgreSQL, sqlstore.PostgreSQL
+	default:
+		return nil, fmt.Errorf("sqltest: there is no store %q", store)
+	}
+	opened, err := db()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if dialect == sqlstore.PostgreSQL {
+		shared.Lock()
+		shared.schemas++
+		own.Schema = "test" + strconv.Itoa(shared.schemas)
+		shared.Unlock()
+		if _, err := opened.ExecContext(ctx, "CREATE SCHEMA "+own.Schema); err != nil {
+			return nil, fmt.Errorf("sqltest: %w", err)
+		}
+	}
+	if err := sqlstore.Migrate(ctx, opened, dialect, &own); err != nil {
+		return nil, err
+	}
+	return sqlstore.New(ctx, opened, dialect, types, &own)
+}
+
+// Open is New for a test, which it skips where PostgreSQL is not installed,
+// unless that is where everything must be: CI.
+func Open(t testing.TB, store string, types *scim.Types, opts *sqlstore.Options) *sqlstore.Store {
+	t.Helper()
+	s, err := New(store, types, opts)
+	if errors.Is(err, ErrNoPostgreSQL) && os.Getenv("CI") != "true" {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
