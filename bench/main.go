@@ -69,7 +69,8 @@ var errShort = errors.New("something is slower or larger than promised")
 // commands are what the first argument may name instead of the comparison with the
 // peer.
 var commands = map[string]func(ctx context.Context, arguments []string, w io.Writer) error{
-	"sql": runSQL,
+	"scale": runScale,
+	"sql":   runSQL,
 }
 
 func main() {

@@ -182,7 +182,7 @@ func (s *sqlComparison) compare(ctx context.Context, w io.Writer, d *database) (
 		return false, err
 	}
 	floor := newSQLFloor(d)
-	if err := floor.fill(ctx, p); err != nil {
+	if err := floor.fill(ctx, d, p); err != nil {
 		return false, err
 	}
 	if d.name == postgresqlName {

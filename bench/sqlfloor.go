@@ -28,9 +28,9 @@ type sqlFloor struct {
 	updated           []byte // scratch of event
 }
 
-// floorTables are the tables of the floor, in SQL that both databases understand. The
-// indexes are those that the same lookups need: userName, externalId, displayName,
-// active, emails.
+// floorTables are the tables of the floor, in SQL that both databases understand; those
+// without documents are WITHOUT ROWID in SQLite. The indexes are those that the
+// same lookups need: userName, externalId, displayName, active, emails.
 var floorTables = []string{
 	`CREATE TABLE floor_tenants (tenant text PRIMARY KEY, seq bigint NOT NULL)`,
 	`CREATE TABLE floor_users (tenant text, directory text, id text, version bigint NOT NULL, created bigint NOT NULL, modified bigint NOT NULL,
@@ -44,7 +44,7 @@ var floorTables = []string{
 	`CREATE TABLE floor_groups (tenant text, directory text, id text, version bigint NOT NULL, modified bigint NOT NULL,
 		display_name text NOT NULL, doc text NOT NULL, PRIMARY KEY (tenant, directory, id))`,
 	`CREATE TABLE floor_members (tenant text, directory text, group_id text, user_id text, PRIMARY KEY (tenant, directory, group_id, user_id))`,
-	`CREATE INDEX floor_members_user ON floor_members (tenant, directory, user_id)`,
+	`CREATE INDEX floor_members_user ON floor_members (tenant, directory, user_id, group_id)`,
 	`CREATE TABLE floor_accounts (tenant text, directory text, user_id text, host_id text NOT NULL, email text NOT NULL, active boolean NOT NULL,
 		grants text NOT NULL, PRIMARY KEY (tenant, directory, user_id))`,
 	`CREATE TABLE floor_events (tenant text, seq bigint, directory text NOT NULL, type text NOT NULL, payload text NOT NULL, PRIMARY KEY (tenant, seq))`,
@@ -58,7 +58,7 @@ var floorStatements = map[string]string{
 	"get":  `SELECT version, created, modified, doc FROM floor_users WHERE tenant = $1 AND directory = $2 AND id = $3`,
 	"find": `SELECT id, version, created, modified, doc FROM floor_users WHERE tenant = $1 AND directory = $2 AND user_name = $3`,
 	"groups": `SELECT g.id, g.display_name FROM floor_members m JOIN floor_groups g ON g.tenant = m.tenant AND g.directory = m.directory AND g.id = m.group_id
-		WHERE m.tenant = $1 AND m.directory = $2 AND m.user_id = $3 ORDER BY g.id`,
+		WHERE m.tenant = $1 AND m.directory = $2 AND m.user_id = $3 ORDER BY m.group_id`,
 	"user": `SELECT u.version, u.created, u.modified, u.doc, a.host_id, a.email, a.active, a.grants,
 		(SELECT {groups} FROM floor_members m JOIN floor_groups g ON g.tenant = m.tenant AND g.directory = m.directory AND g.id = m.group_id
 		WHERE m.tenant = u.tenant AND m.directory = u.directory AND m.user_id = u.id)
@@ -134,13 +134,16 @@ func newSQLFloor(d *database) *sqlFloor {
 
 // fill makes the tables of the floor and gives them the users of the population, with
 // the same ids and memberships.
-func (f *sqlFloor) fill(ctx context.Context, p *population) error {
+func (f *sqlFloor) fill(ctx context.Context, d *database, p *population) error {
 	tx, err := f.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }() // without effect after the commit
 	for _, statement := range floorTables {
+		if d.name == sqliteName && strings.HasPrefix(statement, "CREATE TABLE") && !strings.Contains(statement, "doc text") {
+			statement += " WITHOUT ROWID"
+		}
 		if _, err := tx.ExecContext(ctx, statement); err != nil {
 			return fmt.Errorf("%s: %w", statement, err)
 		}
