@@ -8,11 +8,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"regexp"
 	"slices"
 	"strconv"
@@ -64,7 +66,24 @@ type settings struct {
 
 var errShort = errors.New("something is slower or larger than promised")
 
+// commands are what the first argument may name instead of the comparison with the
+// peer.
+var commands = map[string]func(ctx context.Context, arguments []string, w io.Writer) error{
+	"scale": runScale,
+	"sql":   runSQL,
+}
+
 func main() {
+	if len(os.Args) > 1 && commands[os.Args[1]] != nil {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+		err := commands[os.Args[1]](ctx, os.Args[2:], os.Stdout)
+		stop()
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "bench "+os.Args[1]+":", err)
+			os.Exit(1)
+		}
+		return
+	}
 	users := flag.String("users", fmt.Sprintf("%d,%d", smallStore, largeStore), "numbers of users, ascending")
 	rounds := flag.Int("rounds", 5, "rounds, in each of which every subject has its turn")
 	budget := flag.Duration("budget", 60*time.Millisecond, "time for one call of one subject in one round; four times as much in a large store")

@@ -17,6 +17,17 @@ var guarded = flag.Bool("guarded", false, "call the Provisioner as for hosts tha
 // group, events and request log on, and a Provisioner that sleeps for pause
 // nanoseconds.
 func newOurs(pause *atomic.Int64) (subject, error) {
+	return oursOver(memstore.New(scim.CoreTypes(), nil), pause)
+}
+
+// The directory that the bearer token is for.
+const (
+	benchTenant    = "acme"
+	benchDirectory = "bench"
+)
+
+// oursOver is newOurs over any store.
+func oursOver(store scim.Store, pause *atomic.Int64) (subject, error) {
 	mapping := roles.Mapping{Default: "viewer", Rules: []roles.Rule{{GroupName: hundredName, Role: "editor"}}}
 	for t := range teamCount {
 		role := "member"
@@ -31,7 +42,7 @@ func newOurs(pause *atomic.Int64) (subject, error) {
 		return subject{}, err
 	}
 	auth, err := scim.StaticTokens(scim.Token{Secret: bearerToken, Label: "bench", Directory: &scim.Directory{
-		Tenant: "acme", ID: "bench", Domains: []string{emailDomain},
+		Tenant: benchTenant, ID: benchDirectory, Domains: []string{emailDomain},
 	}})
 	if err != nil {
 		return subject{}, err
@@ -42,7 +53,7 @@ func newOurs(pause *atomic.Int64) (subject, error) {
 		}
 		return a.ID, nil
 	})
-	handler, err := scim.NewHandler(memstore.New(scim.CoreTypes(), nil), mapper, auth, &scim.Config{
+	handler, err := scim.NewHandler(store, mapper, auth, &scim.Config{
 		Provisioner: host, BaseURL: baseURL, ProvisionTimeout: time.Minute, DirectHooks: !*guarded,
 	})
 	if err != nil {

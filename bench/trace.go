@@ -1,0 +1,173 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A trace is a driver around another one, which remembers the statements and how long
+// they took. What it measures is not compared: it explains.
+type trace struct {
+	driver driver.Driver
+	dsn    string
+
+	mu         sync.Mutex
+	statements map[string]*statementCost
+}
+
+// A statementCost is how often a statement was sent, and how long the driver had it,
+// the reading of its rows included.
+type statementCost struct {
+	text  string
+	count int
+	took  time.Duration
+	args  []any // of the last time
+}
+
+// traced opens the database of db once more, with a trace.
+func traced(db *sql.DB, dsn string) (*sql.DB, *trace) {
+	t := &trace{driver: db.Driver(), dsn: dsn}
+	return sql.OpenDB(t), t
+}
+
+// Connect implements [driver.Connector].
+func (t *trace) Connect(context.Context) (driver.Conn, error) {
+	conn, err := t.driver.Open(t.dsn)
+	if err != nil {
+		return nil, err
+	}
+	inner, ok := conn.(tracedConn)
+	if !ok {
+		return nil, errors.Join(errors.New("the driver lacks what a trace relies on"), conn.Close())
+	}
+	return &traceConn{tracedConn: inner, trace: t}, nil
+}
+
+// Driver implements [driver.Connector].
+func (t *trace) Driver() driver.Driver { return t.driver }
+
+func (t *trace) add(text string, count int, took time.Duration, args []driver.NamedValue) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.statements == nil {
+		t.statements = make(map[string]*statementCost)
+	}
+	s := t.statements[text]
+	if s == nil {
+		s = &statementCost{text: text}
+		t.statements[text] = s
+	}
+	s.count += count
+	s.took += took
+	if args != nil {
+		s.args = s.args[:0]
+		for _, a := range args {
+			s.args = append(s.args, a.Value)
+		}
+	}
+}
+
+// take returns what has been sent since it was called last, what took longest first.
+func (t *trace) take() []statementCost {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var all []statementCost
+	for _, s := range t.statements {
+		all = append(all, *s)
+	}
+	t.statements = nil
+	slices.SortFunc(all, func(a, b statementCost) int {
+		return cmp.Or(-cmp.Compare(a.took, b.took), strings.Compare(a.text, b.text))
+	})
+	return all
+}
+
+// tracedConn is what both drivers' connections are.
+type tracedConn interface {
+	driver.Conn
+	driver.ConnBeginTx
+	driver.ExecerContext
+	driver.QueryerContext
+}
+
+type traceConn struct {
+	tracedConn
+	trace *trace
+}
+
+// CheckNamedValue implements [driver.NamedValueChecker].
+func (c *traceConn) CheckNamedValue(v *driver.NamedValue) error {
+	if checker, ok := c.tracedConn.(driver.NamedValueChecker); ok {
+		return checker.CheckNamedValue(v)
+	}
+	return driver.ErrSkip
+}
+
+// BeginTx implements [driver.ConnBeginTx].
+func (c *traceConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	start := time.Now()
+	tx, err := c.tracedConn.BeginTx(ctx, opts)
+	c.trace.add("BEGIN", 1, time.Since(start), nil)
+	return &traceTx{tx, c.trace}, err
+}
+
+// ExecContext implements [driver.ExecerContext].
+func (c *traceConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	start := time.Now()
+	result, err := c.tracedConn.ExecContext(ctx, query, args)
+	c.trace.add(query, 1, time.Since(start), args)
+	return result, err
+}
+
+// QueryContext implements [driver.QueryerContext].
+func (c *traceConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	start := time.Now()
+	rows, err := c.tracedConn.QueryContext(ctx, query, args)
+	c.trace.add(query, 1, time.Since(start), args)
+	if err != nil {
+		return nil, err
+	}
+	return &traceRows{rows, c.trace, query}, nil
+}
+
+type traceTx struct {
+	driver.Tx
+	trace *trace
+}
+
+// Commit implements [driver.Tx].
+func (x *traceTx) Commit() error {
+	start := time.Now()
+	err := x.Tx.Commit()
+	x.trace.add("COMMIT", 1, time.Since(start), nil)
+	return err
+}
+
+type traceRows struct {
+	driver.Rows
+	trace *trace
+	query string
+}
+
+// Next implements [driver.Rows].
+func (r *traceRows) Next(values []driver.Value) error {
+	start := time.Now()
+	err := r.Rows.Next(values)
+	r.trace.add(r.query, 0, time.Since(start), nil)
+	return err
+}
+
+// Close implements [driver.Rows].
+func (r *traceRows) Close() error {
+	start := time.Now()
+	err := r.Rows.Close()
+	r.trace.add(r.query, 0, time.Since(start), nil)
+	return err
+}
