@@ -49,7 +49,8 @@ type operation struct {
 	data    []byte
 
 	typ   *ResourceType
-	id    string // of the resource; a reference until that is known
+	id    string        // of the resource; a reference until that is known
+	fired attr.Lenience // tolerances that the path needed
 	state operationState
 
 	// What it waits for, and who waits for it.
@@ -264,10 +265,11 @@ func (b *bulkJob) do(ctx context.Context, i int) {
 }
 
 // release tells an operation that one of those it waits for is done. If it has
-// not had its turn yet, that comes.
+// not had its turn yet, that comes; one of a circle that was begun without what
+// it waits for, and failed, has had it.
 func (b *bulkJob) release(i int) {
 	op := &b.operations[i]
-	if op.waiting--; op.waiting == 0 && i < b.next {
+	if op.waiting--; op.waiting == 0 && i < b.next && op.state != done {
 		b.woken = append(b.woken, i)
 	}
 }
@@ -284,6 +286,7 @@ func (b *bulkJob) perform(ctx context.Context, op *operation) error {
 		}
 	}
 	return b.asRequest(ctx, op.method, op.logPath(), func(ctx context.Context, q *request) error {
+		q.Fired |= op.fired
 		switch {
 		case op.err != nil:
 			return op.err

@@ -555,6 +555,19 @@ func TestRFC7644Section3_7_1BrokenCircle(t *testing.T) {
 		require.Contains(t, results[0].Detail, "processing stopped")
 		require.Equal(t, []string{ada}, w.membersIn(t, results[0].id()))
 
+		// The one that is begun can fail itself. It is done once, and counts once.
+		w.logged()
+		results = w.bulk(t, bulkRequest(`,"failOnErrors":3`, postGroup("a", "taken", "bulkId:b"), postGroup("b", "b", "bulkId:a"), postGroup("c", "c", "bulkId:d"), postGroup("d", "d", "bulkId:c")))
+		require.Equal(t, []string{"409", "409", "201", "201"}, outcomes(results))
+		lines := []string{}
+		for _, entry := range w.logged() {
+			lines = append(lines, fmt.Sprint(entry.Method, entry.Status))
+		}
+		require.Equal(t, []string{"POST409", "POST409", "POST201", "POST201", "PATCH204", "POST200"}, lines)
+		for _, created := range results[2:] {
+			ask{method: "DELETE", target: "/Groups/" + created.id()}.do(t, w).must(t, http.StatusNoContent)
+		}
+
 		results = w.bulk(t, bulkRequest("", postUser("a", "a", manager("bulkId:b")), postUser("b", "ada", manager("bulkId:a"))))
 		require.Equal(t, []string{"409", "409"}, outcomes(results))
 		require.Contains(t, results[0].Detail, "was created without values of "+enterpriseURN+":manager,")
@@ -732,6 +745,21 @@ func TestRFC7644Section3_7Dialect(t *testing.T) {
 			send().refused(t, http.StatusBadRequest, scim.InvalidSyntax)
 			body = strings.Replace(body, `{`, `{"schemas":["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],`, 1)
 			require.Equal(t, []string{"400"}, outcomes(send().results(t)))
+
+			// A slash too many in a path is what it is in that of a request.
+			r.log = nil
+			for _, path := range []string{"/Users/nobody/", "/Users//nobody", "//Users/nobody", "http://example.com" + conversationBase + "//Users/nobody"} {
+				body = bulkRequest("", operation("DELETE", path, ""))
+				require.Equal(t, "400 invalidPath", strings.Join([]string{send().results(t)[0].Status, send().results(t)[0].Type}, " "), path)
+				require.Empty(t, r.log[0].Fired)
+				d.Dialect, r.log = scim.Auto, nil
+				require.Equal(t, []string{"404"}, outcomes(send().results(t)), path)
+				require.Equal(t, []string{"empty-segment"}, r.log[0].Fired.Names(), "of the operation")
+				require.Empty(t, r.log[1].Fired, "of the request")
+				d.Dialect, r.log = scim.Strict, nil
+			}
+			body = bulkRequest("", operation("DELETE", "http://example.com"+conversationBase+"/Users/nobody", ""))
+			require.Equal(t, []string{"404"}, outcomes(send().results(t)))
 
 			d.Disabled = true
 			send().refused(t, http.StatusForbidden, "")

@@ -261,6 +261,12 @@ func (b *bulkJob) check(op *operation) *Error {
 	case !create && id == "":
 		return bad(InvalidPath, op.method, " needs the path of a resource, such as ", t.Endpoint, "/{id}, RFC 7644 section 3.7")
 	}
+	if hasEmptySegment(op.path) {
+		if !b.q.lenience.Has(attr.EmptySegment) {
+			return bad(InvalidPath, "a segment of the path ", attr.Quote(op.path), " is empty; take away the slash at its end, or the double one")
+		}
+		op.fired |= attr.EmptySegment
+	}
 	op.typ, op.id = t, id
 	if create && op.bulkID == "" {
 		// Nobody is known to leave it out, and without it a client could not
@@ -284,9 +290,18 @@ func (b *bulkJob) check(op *operation) *Error {
 	return nil
 }
 
+// hasEmptySegment reports whether there is a slash too many in a path, or in the
+// URL of a resource.
+func hasEmptySegment(path string) bool {
+	if _, behind, ok := strings.Cut(path, "://"); ok {
+		path = behind
+	}
+	return strings.HasSuffix(path, "/") || strings.Contains(path, "//")
+}
+
 // target reads the path of an operation, relative to the service provider's
-// root as RFC 7644 has it. As in a request, double slashes and those at the end
-// mean nothing. The location of a resource, as it stands in an answer, and its
+// root as RFC 7644 has it. Slashes at its end and double ones are passed over.
+// The location of a resource, as it stands in an answer, and its
 // path are understood as well: clients keep these, and they name nothing else.
 func (b *bulkJob) target(path string) (*ResourceType, string) {
 	if t, id := b.relative(path); t != nil {

@@ -71,6 +71,7 @@ type Config struct {
 	// Now is the clock, time.Now by default.
 	Now func() time.Time
 
+	// Limits bounds what a request may ask for.
 	Limits Limits
 }
 
@@ -98,7 +99,8 @@ type Limits struct {
 	// Rate is how many requests a second each caller may make of this Handler
 	// in the long run, and Burst how many at once after a pause, by default as
 	// many as in ten seconds. More are answered with 429 and Retry-After. A
-	// caller is a [Caller]'s directory and Actor.
+	// caller is a [Caller]'s directory and Actor. A bulk request is one, whatever
+	// the number of its operations: BulkOperations bounds that.
 	//
 	// By default there is no limit: what is right depends on the host, on the
 	// number of its replicas, each of which counts for itself, and on what its

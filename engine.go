@@ -94,7 +94,7 @@ type work struct {
 	tx Tx
 
 	events []*Event
-	few    [4]*Event // where events begin: most requests cause no more
+	few    [4]*Event // where events are: most requests cause no more
 	pace   pace.Pace // of the loops over members
 
 	one struct { // the lists of who is told where it is one person, the usual case
@@ -113,8 +113,8 @@ type work struct {
 func (w *work) event(e *Event) {
 	w.pace.Step()
 	e.Time, e.Directory, e.Actor, e.Request = w.Time, w.Directory, w.Actor, w.ID
-	if len(w.events) == 0 {
-		w.events, w.Changed = w.few[:0], make([]EventType, 0, len(w.few))
+	if w.Changed == nil {
+		w.Changed = make([]EventType, 0, len(w.few))
 	}
 	w.events = append(w.events, e)
 	if !slices.Contains(w.Changed, e.Type) {
@@ -165,6 +165,7 @@ func (e *Engine) write(ctx context.Context, q *request, retry bool, fn func(ctx 
 func (q *request) begin(e *Engine, tx Tx) *work {
 	q.Changed = nil
 	q.work = work{Engine: e, request: q, tx: tx}
+	q.work.events = q.work.few[:0]
 	return &q.work
 }
 

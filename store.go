@@ -202,7 +202,7 @@ type Tx interface {
 	// Bind binds selectors to a group.
 	Bind(ctx context.Context, directory Key, group Binding, selectors ...string) error
 
-	// Append adds events: it sets their Seq, and keeps them.
+	// Append adds events: it sets their Seq, and keeps them, but not the slice.
 	Append(ctx context.Context, events ...*Event) error
 
 	// Log adds to the request log. The entry must not change before the
