@@ -24,7 +24,7 @@ import (
 // A store may implement [MemberStore] and [Ledger] too. What it does not
 // implement costs speed or the rules that need a transaction, never
 // correctness: [NewHandler] refuses a configuration that the store cannot
-// honour.
+// honour. Package storetest checks a store against all that is said here.
 type Store interface {
 	// Get returns the resource, or an error wrapping ErrNotFound.
 	Get(ctx context.Context, ref Ref, opts GetOptions) (*Resource, error)
@@ -172,7 +172,9 @@ type Ledger interface {
 }
 
 // A Tx is a running transaction of a [Ledger]. Its methods see what it has
-// done; nobody else does before the commit. It is used by one goroutine at a
+// done; nobody else does before the commit. What it is asked about another
+// tenant is an error, as is all that it is asked after fn has returned; after
+// any other error of a method fn may go on. It is used by one goroutine at a
 // time. Events get their sequence numbers at Append, gapless in each tenant.
 type Tx interface {
 	MemberStore
