@@ -55,7 +55,22 @@ func emailOf(r *Resource, source EmailSource) (email string, from *attr.Attribut
 // domain.
 func isEmail(s string) bool {
 	at := strings.LastIndexByte(s, '@')
-	return at > 0 && at < len(s)-1 && !strings.ContainsAny(s, " \t\r\n<>,;\"") && strings.IndexByte(s, '@') == at
+	return at > 0 && at < len(s)-1 && !strings.ContainsAny(s, " \t\r\n<>,;\"") && strings.IndexByte(s, '@') == at && isSpelledOut(s[at+1:])
+}
+
+// isSpelledOut reports whether a domain differs from what IDNA reads in it by no
+// more than filters overlook. "acme。example" does, and so does one with a soft
+// hyphen: two people could have one email, and no filter would find them both.
+func isSpelledOut(domain string) bool {
+	if isASCII(domain) {
+		return true
+	}
+	ascii, err := idna.Lookup.ToASCII(domain)
+	if err != nil {
+		return true // it is no other domain's spelling
+	}
+	unicode, err := idna.Lookup.ToUnicode(ascii)
+	return err == nil && attr.EqualFold(unicode, attr.Fold(domain))
 }
 
 // sameEmail reports whether two emails are the same person's address (rule

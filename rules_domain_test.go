@@ -2,6 +2,7 @@ package scim_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"testing"
 
@@ -252,5 +253,22 @@ func TestA6AnyDomain(t *testing.T) {
 		r.set("/Users/"+id, `emails[type eq "work"].value`, `"eve@third.example"`)
 		r.deactivate(id)
 		r.reactivate(id)
+	})
+}
+
+// Rule A3: domains are compared as IDNA reads them. A spelling that only IDNA
+// reads as the domain would make two people of one email, whom no filter finds.
+func TestA3DomainsAreSpelledOut(t *testing.T) {
+	t.Parallel()
+	d := func() *scim.Directory { d := strictly(); d.Domains = append(d.Domains, "bücher.example"); return d }
+	onEveryStore(t, d, func(t *testing.T, r *ruleRig) {
+		for _, domain := range []string{"acme\u3002example", "ac\u00adme.example", "acme\uff61example", "ac\u200bme.example"} {
+			r.do("POST", "/Users", `{"userName":"eve","emails":[{"value":"eve@`+domain+`"}]}`).refused(http.StatusBadRequest, "invalidValue", "emails.value")
+			r.do("POST", "/Users", `{"userName":"eve@`+domain+`","emails":[{"value":"eve@acme.example"}]}`).refused(http.StatusBadRequest, "invalidValue", "userName")
+		}
+		for i, domain := range []string{"ａcme.example", "BU\u0308CHER.example", "ACME.example"} {
+			r.do("POST", "/Users", fmt.Sprintf(`{"userName":"u%d","emails":[{"value":"u%d@%s"}]}`, i, i, domain)).is(http.StatusCreated)
+		}
+		r.do("POST", "/Users", `{"userName":"again","emails":[{"value":"u1@xn--bcher-kva.example"}]}`).refused(http.StatusConflict, "uniqueness")
 	})
 }

@@ -35,8 +35,8 @@
 // a database can open it once and return the same store for every case. What a
 // case has written it leaves behind.
 //
-// What the function needs to clean up it hands to t.Cleanup; t is the test of
-// the case.
+// What the function needs to clean up it hands to t.Cleanup: t is the test of
+// the case, at the first call that of all of them.
 //
 // # How to read a failure
 //
