@@ -131,7 +131,7 @@ func (v view) groupsOf(ctx context.Context, key scim.Key, users []string) ([][]s
 		if err == nil {
 			all[0], err = groupRefs(found)
 		}
-		return all, failure(err)
+		return all, failed(ctx, err)
 	}
 	of := make(map[string][]scim.GroupRef, len(users))
 	for some := range slices.Chunk(users, chunk) {
