@@ -3,11 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -145,22 +148,26 @@ func TestTakenNamesAreRefusedWithTheAttribute(t *testing.T) {
 // The index is used: a provider's lookup must not read every row.
 func TestLookupsReadAnIndex(t *testing.T) {
 	store := newStore(t, scim.CoreTypes())
-	for path, condition := range indexed {
-		var plan strings.Builder
-		rows, err := store.db.QueryContext(t.Context(), `EXPLAIN QUERY PLAN `+read+condition, "User", "acme", "default", "x")
-		require.NoError(t, err)
-		for rows.Next() {
-			var id, parent, unused int
-			var detail string
-			require.NoError(t, rows.Scan(&id, &parent, &unused, &detail))
-			plan.WriteString(detail + "\n")
-		}
-		require.NoError(t, rows.Err())
-		require.NoError(t, rows.Close())
-		index := map[string]string{"id": "users_scim_id", "externalId": "users_external_id", "userName": "users_login"}[path]
-		require.Contains(t, plan.String(), "SEARCH users USING INDEX "+index, path)
-		require.NotContains(t, plan.String(), "SCAN users", path)
+	for path, index := range map[string]string{"id": "users_scim_id", "externalId": "users_external_id", "userName": "users_login"} {
+		plan := queryPlan(t, store.db, read+indexed[path])
+		require.Contains(t, plan, "SEARCH users USING INDEX "+index, path)
+		require.NotContains(t, plan, "SCAN users", path)
 	}
+	require.Len(t, indexed, 3)
+}
+
+func queryPlan(t *testing.T, db *sql.DB, query string) (plan string) {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), `EXPLAIN QUERY PLAN `+query, "User", "acme", "default", "x")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, errors.Join(rows.Err(), rows.Close())) }()
+	for rows.Next() {
+		var id, parent, unused int
+		var detail string
+		require.NoError(t, rows.Scan(&id, &parent, &unused, &detail))
+		plan += detail + "\n"
+	}
+	return plan
 }
 
 // Everything is there after a restart, and the migration runs once.
@@ -196,7 +203,11 @@ func TestRestart(t *testing.T) {
 	}
 	talk("/Users", http.MethodPost, ada, http.StatusCreated)
 	require.Contains(t, talk("/Users", http.MethodGet, "", http.StatusOK), `"userName":"Ada@example.com"`)
-	require.FileExists(t, file)
+	info, err := os.Stat(file)
+	require.NoError(t, err)
+	if runtime.GOOS != "windows" { // whose permissions are no modes
+		require.Equal(t, os.FileMode(0o600), info.Mode().Perm(), "it holds what is known about people")
+	}
 }
 
 func TestWhatIsMissingIsSaid(t *testing.T) {
