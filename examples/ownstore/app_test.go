@@ -59,10 +59,11 @@ func (w *world) people() []Person {
 	return all
 }
 
-func (w *world) sessions() (n int) {
+// sessions returns the tokens of the sessions that go on.
+func (w *world) sessions() (tokens string) {
 	w.t.Helper()
-	require.NoError(w.t, w.app.db.QueryRowContext(w.t.Context(), `SELECT count(*) FROM sessions`).Scan(&n))
-	return n
+	require.NoError(w.t, w.app.db.QueryRowContext(w.t.Context(), `SELECT group_concat(token ORDER BY token) FROM sessions`).Scan(&tokens))
+	return tokens
 }
 
 func patch(operation string) string {
@@ -92,12 +93,12 @@ func TestApplicationIsTold(t *testing.T) {
 	w.do(http.StatusOK, http.MethodPatch, "/Users/"+id, patch(`{"op":"replace","path":"displayName","value":"Ada King"}`))
 	person.Name = "Ada King"
 	require.Equal(t, []Person{person, root}, w.people())
-	require.Equal(t, 2, w.sessions())
+	require.Equal(t, "Ada@example.com,root", w.sessions())
 
 	w.do(http.StatusOK, http.MethodPatch, "/Users/"+id, patch(`{"op":"replace","path":"active","value":false}`))
 	person.Access, person.Admin = false, false
 	require.Equal(t, []Person{person, root}, w.people())
-	require.Equal(t, 1, w.sessions(), "access ends now, and only hers")
+	require.Equal(t, "root", w.sessions(), "access ends now, and only hers")
 	w.do(http.StatusOK, http.MethodPatch, "/Users/"+id, patch(`{"op":"replace","path":"active","value":true}`))
 	person.Access, person.Admin = true, true
 	require.Equal(t, []Person{person, root}, w.people())
@@ -113,6 +114,23 @@ func TestApplicationIsTold(t *testing.T) {
 	w.do(http.StatusCreated, http.MethodPost, "/Users", ada)
 	w.do(http.StatusNoContent, http.MethodDelete, "/Groups/"+group, "")
 	require.Len(t, w.people(), 3, "who comes back is somebody new here")
+}
+
+// A row that no provider manages any more has no access that nobody would end,
+// whatever became of the call of Provision.
+func TestDeletedRowsHaveNoAccess(t *testing.T) {
+	store := newStore(t, scim.CoreTypes())
+	key := scim.Key{Tenant: "acme", Directory: "default"}
+	r, err := store.types.New(key, "User").ID("1").Set("userName", "ada").Resource()
+	require.NoError(t, err)
+	_, err = store.Create(t.Context(), r)
+	require.NoError(t, err)
+	_, err = store.db.ExecContext(t.Context(), `UPDATE users SET has_access = TRUE`)
+	require.NoError(t, err)
+	require.NoError(t, store.Delete(t.Context(), r.Ref(), 0))
+	people, err := (&App{store.db}).People(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []Person{{Org: "acme", Login: "ada", Teams: []string{}}}, people)
 }
 
 // What the application changes in a column of its own is what the provider
