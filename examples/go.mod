@@ -3,14 +3,11 @@ module github.com/muster-id/scim/examples
 go 1.26.0
 
 require (
+	github.com/jackc/pgx/v5 v5.12.0
 	github.com/muster-id/scim v0.0.0
+	github.com/muster-id/scim/sqltest v0.0.0
 	github.com/stretchr/testify v1.12.1
 	modernc.org/sqlite v1.38.2
-)
-
-require (
-	github.com/jackc/puddle/v2 v2.2.3 // indirect
-	golang.org/x/sync v0.24.0 // indirect
 )
 
 require (
@@ -20,14 +17,14 @@ require (
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
-	github.com/jackc/pgx/v5 v5.12.0
+	github.com/jackc/puddle/v2 v2.2.3 // indirect
 	github.com/mattn/go-isatty v0.0.24 // indirect
-	github.com/muster-id/scim/sqltest v0.0.0
 	github.com/ncruces/go-strftime v1.1.0 // indirect
 	github.com/q-uint/xsd-datetime v1.0.0 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/net v0.62.0 // indirect
+	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 	modernc.org/libc v1.79.0 // indirect
@@ -35,6 +32,7 @@ require (
 	modernc.org/memory v1.12.1 // indirect
 )
 
-replace github.com/muster-id/scim => ../
-
-replace github.com/muster-id/scim/sqltest => ../sqltest
+replace (
+	github.com/muster-id/scim => ../
+	github.com/muster-id/scim/sqltest => ../sqltest
+)

@@ -3,11 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -56,10 +59,11 @@ func (w *world) people() []Person {
 	return all
 }
 
-func (w *world) sessions() (n int) {
+// sessions returns the tokens of the sessions that go on.
+func (w *world) sessions() (tokens string) {
 	w.t.Helper()
-	require.NoError(w.t, w.app.db.QueryRowContext(w.t.Context(), `SELECT count(*) FROM sessions`).Scan(&n))
-	return n
+	require.NoError(w.t, w.app.db.QueryRowContext(w.t.Context(), `SELECT group_concat(token ORDER BY token) FROM sessions`).Scan(&tokens))
+	return tokens
 }
 
 func patch(operation string) string {
@@ -89,12 +93,12 @@ func TestApplicationIsTold(t *testing.T) {
 	w.do(http.StatusOK, http.MethodPatch, "/Users/"+id, patch(`{"op":"replace","path":"displayName","value":"Ada King"}`))
 	person.Name = "Ada King"
 	require.Equal(t, []Person{person, root}, w.people())
-	require.Equal(t, 2, w.sessions())
+	require.Equal(t, "Ada@example.com,root", w.sessions())
 
 	w.do(http.StatusOK, http.MethodPatch, "/Users/"+id, patch(`{"op":"replace","path":"active","value":false}`))
 	person.Access, person.Admin = false, false
 	require.Equal(t, []Person{person, root}, w.people())
-	require.Equal(t, 1, w.sessions(), "access ends now, and only hers")
+	require.Equal(t, "root", w.sessions(), "access ends now, and only hers")
 	w.do(http.StatusOK, http.MethodPatch, "/Users/"+id, patch(`{"op":"replace","path":"active","value":true}`))
 	person.Access, person.Admin = true, true
 	require.Equal(t, []Person{person, root}, w.people())
@@ -110,6 +114,23 @@ func TestApplicationIsTold(t *testing.T) {
 	w.do(http.StatusCreated, http.MethodPost, "/Users", ada)
 	w.do(http.StatusNoContent, http.MethodDelete, "/Groups/"+group, "")
 	require.Len(t, w.people(), 3, "who comes back is somebody new here")
+}
+
+// A row that no provider manages any more has no access that nobody would end,
+// whatever became of the call of Provision.
+func TestDeletedRowsHaveNoAccess(t *testing.T) {
+	store := newStore(t, scim.CoreTypes())
+	key := scim.Key{Tenant: "acme", Directory: "default"}
+	r, err := store.types.New(key, "User").ID("1").Set("userName", "ada").Resource()
+	require.NoError(t, err)
+	_, err = store.Create(t.Context(), r)
+	require.NoError(t, err)
+	_, err = store.db.ExecContext(t.Context(), `UPDATE users SET has_access = TRUE`)
+	require.NoError(t, err)
+	require.NoError(t, store.Delete(t.Context(), r.Ref(), 0))
+	people, err := (&App{store.db}).People(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []Person{{Org: "acme", Login: "ada", Teams: []string{}}}, people)
 }
 
 // What the application changes in a column of its own is what the provider
@@ -145,22 +166,26 @@ func TestTakenNamesAreRefusedWithTheAttribute(t *testing.T) {
 // The index is used: a provider's lookup must not read every row.
 func TestLookupsReadAnIndex(t *testing.T) {
 	store := newStore(t, scim.CoreTypes())
-	for path, condition := range indexed {
-		var plan strings.Builder
-		rows, err := store.db.QueryContext(t.Context(), `EXPLAIN QUERY PLAN `+read+condition, "User", "acme", "default", "x")
-		require.NoError(t, err)
-		for rows.Next() {
-			var id, parent, unused int
-			var detail string
-			require.NoError(t, rows.Scan(&id, &parent, &unused, &detail))
-			plan.WriteString(detail + "\n")
-		}
-		require.NoError(t, rows.Err())
-		require.NoError(t, rows.Close())
-		index := map[string]string{"id": "users_scim_id", "externalId": "users_external_id", "userName": "users_login"}[path]
-		require.Contains(t, plan.String(), "SEARCH users USING INDEX "+index, path)
-		require.NotContains(t, plan.String(), "SCAN users", path)
+	for path, index := range map[string]string{"id": "users_scim_id", "externalId": "users_external_id", "userName": "users_login"} {
+		plan := queryPlan(t, store.db, read+indexed[path])
+		require.Contains(t, plan, "SEARCH users USING INDEX "+index, path)
+		require.NotContains(t, plan, "SCAN users", path)
 	}
+	require.Len(t, indexed, 3)
+}
+
+func queryPlan(t *testing.T, db *sql.DB, query string) (plan string) {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), `EXPLAIN QUERY PLAN `+query, "User", "acme", "default", "x")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, errors.Join(rows.Err(), rows.Close())) }()
+	for rows.Next() {
+		var id, parent, unused int
+		var detail string
+		require.NoError(t, rows.Scan(&id, &parent, &unused, &detail))
+		plan += detail + "\n"
+	}
+	return plan
 }
 
 // Everything is there after a restart, and the migration runs once.
@@ -196,7 +221,11 @@ func TestRestart(t *testing.T) {
 	}
 	talk("/Users", http.MethodPost, ada, http.StatusCreated)
 	require.Contains(t, talk("/Users", http.MethodGet, "", http.StatusOK), `"userName":"Ada@example.com"`)
-	require.FileExists(t, file)
+	info, err := os.Stat(file)
+	require.NoError(t, err)
+	if runtime.GOOS != "windows" { // whose permissions are no modes
+		require.Equal(t, os.FileMode(0o600), info.Mode().Perm(), "it holds what is known about people")
+	}
 }
 
 func TestWhatIsMissingIsSaid(t *testing.T) {

@@ -6,7 +6,9 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"strings"
+	"net/url"
+	"os"
+	"path/filepath"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
@@ -19,11 +21,19 @@ var (
 	scimSQL string
 )
 
-// openDatabase opens the application's database and brings it up to date. A
-// transaction takes the one lock for writers when it begins, so that what it has
-// read stays true until it writes.
+// openDatabase opens the application's database, a file for its owner alone, and
+// brings it up to date. A transaction takes the one lock for writers when it begins,
+// so that what it has read stays true until it writes.
 func openDatabase(ctx context.Context, file string) (*sql.DB, error) {
-	db, err := sql.Open("sqlite", "file:"+pathEscaper.Replace(file)+
+	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	path, err := filepath.Abs(file)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, err
+	}
+	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+
 		"?_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=busy_timeout(10000)")
 	if err != nil {
 		return nil, err
@@ -33,9 +43,6 @@ func openDatabase(ctx context.Context, file string) (*sql.DB, error) {
 	}
 	return db, nil
 }
-
-// pathEscaper escapes what means something in the URI of a file.
-var pathEscaper = strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23")
 
 func migrate(ctx context.Context, db *sql.DB) error {
 	return inTx(ctx, db, func(tx *sql.Tx) error {

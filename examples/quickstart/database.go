@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 
@@ -76,17 +77,20 @@ type database struct {
 
 // openDatabase opens the storage and makes the tables that are missing.
 func openDatabase(ctx context.Context, s storage, logger *slog.Logger) (*database, error) {
-	driver, dsn, dialect := "sqlite", "", sqlstore.SQLite
+	driver, dsn, dialect := "sqlite", ":memory:", sqlstore.SQLite
 	switch {
 	case s == inMemory:
-		dsn = ":memory:"
 	case s.isPostgreSQL():
 		driver, dsn, dialect = "pgx", string(s), sqlstore.PostgreSQL
 	default:
 		if err := claim(string(s)); err != nil {
 			return nil, fmt.Errorf("-store: %w", err)
 		}
-		dsn = "file:" + (&url.URL{Path: string(s)}).EscapedPath() +
+		path, err := filepath.Abs(string(s))
+		if err != nil {
+			return nil, fmt.Errorf("-store: %w", err)
+		}
+		dsn = "file:" + (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath() +
 			"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(5000)&_txlock=immediate"
 	}
 	db, err := sql.Open(driver, dsn)

@@ -171,6 +171,33 @@ func TestProvisionerErrorLeavesNothing(t *testing.T) {
 	})
 }
 
+// A forgetful application ends before what it owes is done.
+type forgetful struct{ *App }
+
+func (forgetful) Committed(context.Context, *scim.Account) error { return errors.New("a crash") }
+
+// What a crash left undone after the commit is done at the next start.
+func TestCommittedIsRepeatedAtTheStart(t *testing.T) {
+	onDurableStores(t, func(t *testing.T, store newStore) {
+		same := store(t)
+		db := open(t, same)
+		o := &options{orgs: []organization{{name: "acme", domains: []string{"example.com"}, token: newToken()}}}
+		handler, err := newHandler(o, db.store, forgetful{NewApp(db.DB, newLogger(io.Discard))}, newLogger(io.Discard), slog.New(slog.DiscardHandler))
+		require.NoError(t, err)
+		server := httptest.NewServer(scim.Mount(mountPath, handler, nil))
+		t.Cleanup(server.Close)
+		status, _ := reached{BaseURL: server.URL + mountPath, Token: o.orgs[0].token}.send(t, http.MethodPost, "/Users", ada)
+		require.Equal(t, http.StatusCreated, status)
+
+		for _, times := range []int{1, 0} {
+			p := start(t, same, "-json")
+			p.reached()
+			p.end()
+			require.Equal(t, times, strings.Count(p.errs.String(), "acme: Ada <ada@example.com> was"), p.errs.String())
+		}
+	})
+}
+
 // RFC 9865: cursors are offered, and lead through every page.
 func TestCursors(t *testing.T) {
 	onEveryStore(t, func(t *testing.T, store newStore) {
@@ -291,5 +318,19 @@ func TestStoresThatAreWrong(t *testing.T) {
 		require.Empty(t, stdout, store)
 		require.Contains(t, stderr, says)
 		require.NotContains(t, stderr, "secret")
+	}
+}
+
+// A file is a file, whatever it is called: neither memory nor a query.
+func TestFilesWithNamesThatMeanSomething(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, file := range []string{":memory:", "a b?mode=memory#x.db", "100%.db"} {
+		p := start(t, file, "-json")
+		status, _ := p.reached().send(t, http.MethodPost, "/Users", ada)
+		require.Equal(t, http.StatusCreated, status)
+		p.end()
+		info, err := os.Stat(file)
+		require.NoError(t, err)
+		require.NotZero(t, info.Size(), file)
 	}
 }

@@ -79,8 +79,8 @@ func parseOptions(args []string, usage io.Writer) (*options, error) {
 	flags.TextVar(&o.policy.Email, "email", o.policy.Email, "what to do about a changed email: `reject|keep|domains|allow`; keep leaves the account its old one, domains allows those of the organization")
 	flags.TextVar(&o.policy.Domain, "domains-policy", o.policy.Domain, "who may come from outside of the domains: `reject|guest|any`; a guest is stored and has no access")
 	flags.TextVar(&o.dialect, "dialect", o.dialect, "whose habits to tolerate: `"+dialectNames()+"`")
-	flags.Var(&o.store, "store", "where everything is kept, `memory|FILE.db|postgres://…`: until the process ends, in an SQLite file created with mode 0600, or in PostgreSQL, whose password is better in PGPASSWORD "+
-		"(default "+defaultStore+" in the working directory; with -demo a file that is removed at the end)")
+	flags.Var(&o.store, "store", "keep everything in `memory|FILE.db|postgres://…`: as long as the process runs, in an SQLite file created with mode 0600, or in PostgreSQL, "+
+		"with its password better in PGPASSWORD (default "+defaultStore+" in the working directory; with -demo a file that is removed at the end)")
 	flags.Func("token-file", "`file` that keeps the tokens, so that they are the same after a restart; created with mode 0600 (default: with a store that outlives the process, beside it, "+storage(defaultStore).tokenFile()+")", func(s string) error {
 		if s == "" {
 			return errors.New("it names a file; leave the flag out for the one beside the store")
