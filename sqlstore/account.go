@@ -69,7 +69,7 @@ func (v view) userState(ctx context.Context, user scim.Ref) (state scim.UserStat
 		return v.departedState(ctx, user)
 	}
 	if err != nil {
-		return state, failure(err)
+		return state, failed(ctx, err)
 	}
 	if state.User, err = v.resource(user.Directory, v.kindNamed(userType), &row); err != nil {
 		return state, err
@@ -96,7 +96,7 @@ func (v view) departedState(ctx context.Context, user scim.Ref) (state scim.User
 	if err == nil {
 		state.Account, err = account.state(user)
 	}
-	return state, failure(err)
+	return state, failed(ctx, err)
 }
 
 // UserStates implements [scim.Tx].
@@ -243,7 +243,7 @@ func (x *tx) account(ctx context.Context, key scim.Key, condition, text string) 
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, nil
 	case err != nil:
-		return nil, failure(err)
+		return nil, failed(ctx, err)
 	}
 	return row.state(user)
 }

@@ -16,6 +16,15 @@ import (
 // errConflict is a violation of a unique index.
 var errConflict = errors.New("sqlstore: a unique index has the value already")
 
+// failed is failure for what was asked with a context: where that has ended it
+// is the reason, whatever the driver says.
+func failed(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return failure(err)
+}
+
 // failure returns an error of the database as the library wants it. Drivers are
 // not imported: what an error means is read off what its type can say.
 func failure(err error) error {

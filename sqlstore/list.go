@@ -109,7 +109,7 @@ func (v view) page(ctx context.Context, l *lister, from string, page *scim.Page)
 func (v view) total(ctx context.Context, l *lister, arguments int) (total int, err error) {
 	if l.q.Filter != nil {
 		err = v.db.QueryRowContext(ctx, v.sql(`SELECT count(*) FROM @resources r WHERE `+l.base), l.args[:arguments]...).Scan(&total)
-		return total, failure(err)
+		return total, failed(ctx, err)
 	}
 	err = v.db.QueryRowContext(ctx, v.statement(`SELECT resources FROM @counts WHERE tenant = $1::text AND directory = $2::text AND type = $3::text`), l.args[:3]...).Scan(&total)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -118,7 +118,7 @@ func (v view) total(ctx context.Context, l *lister, arguments int) (total int, e
 	if v.tx != nil {
 		total += int(v.tx.pending.counts[counted{l.q.Directory.Directory, l.q.Type.Name}])
 	}
-	return total, failure(err)
+	return total, failed(ctx, err)
 }
 
 // A sortKey is what a query sorts by.

@@ -186,21 +186,21 @@ func (v view) each(ctx context.Context, raw string, scan func(*sql.Rows) error, 
 func (v view) eachOf(ctx context.Context, statement string, scan func(*sql.Rows) error, args ...any) error {
 	rows, err := v.db.QueryContext(ctx, statement, args...)
 	if err != nil {
-		return failure(err)
+		return failed(ctx, err)
 	}
 	defer func() { _ = rows.Close() }() // its error is that of rows.Err
 	for rows.Next() {
 		if err := scan(rows); err != nil {
-			return failure(err)
+			return failed(ctx, err)
 		}
 	}
-	return failure(rows.Err())
+	return failed(ctx, rows.Err())
 }
 
 func (v view) exec(ctx context.Context, raw string, args ...any) (affected int64, err error) {
 	result, err := v.db.ExecContext(ctx, v.statement(raw), args...)
 	if err != nil {
-		return 0, failure(err)
+		return 0, failed(ctx, err)
 	}
 	return result.RowsAffected()
 }
@@ -265,7 +265,7 @@ func (v view) get(ctx context.Context, ref scim.Ref) (*scim.Resource, error) {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, scim.ErrNotFound
 	case err != nil:
-		return nil, failure(err)
+		return nil, failed(ctx, err)
 	}
 	return v.resource(ref.Directory, k, &row)
 }

@@ -95,7 +95,7 @@ func (s *Store) transact(ctx context.Context, tenant string, fn func(context.Con
 	}
 	t, err := s.db.BeginTx(ctx, opts)
 	if err != nil {
-		return failure(err)
+		return failed(ctx, err)
 	}
 	x := &tx{Store: s, tenant: tenant, tx: t}
 	defer func() { // also where fn panics
@@ -117,10 +117,7 @@ func (s *Store) transact(ctx context.Context, tenant string, fn func(context.Con
 	}
 	x.ended.Store(true)
 	if err := t.Commit(); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return failure(err)
+		return failed(ctx, err)
 	}
 	return nil
 }
