@@ -17,7 +17,7 @@ func (c *Cluster) Crash() {
 // Restart starts a server again that has ended, and returns when it answers.
 func (c *Cluster) Restart(ctx context.Context) error {
 	was := c.server
-	c.server = exec.Command(was.Path, was.Args[1:]...)
+	c.server = exec.CommandContext(context.WithoutCancel(ctx), was.Path, was.Args[1:]...)
 	c.server.Dir, c.server.Stdout, c.server.Stderr, c.server.SysProcAttr = was.Dir, was.Stdout, was.Stderr, was.SysProcAttr
 	return c.run(ctx)
 }

@@ -21,19 +21,58 @@ import (
 )
 
 // agree checks that everything that is stored says what the provider was told:
-// directory, events, request log, the application's tables and its journal. It
-// opens the database anew; nobody writes any more.
+// directory, events, request log, the application's tables and its journal.
+// Nobody writes any more.
 func agree(t *testing.T, c *config, p *provider) {
+	t.Helper()
+	s := reopen(t, c)
+	defer func() { require.NoError(t, s.close()) }()
+	people, groups, names := p.told()
+	checkDirectory(t, s, people, groups)
+	users := checkRecords(t, s, people, groups, names)
+	pending, err := s.store.Undelivered(t.Context(), tenant, time.Now().Add(time.Hour), 10)
+	require.NoError(t, err)
+	assert.Empty(t, pending, "calls of Committed are outstanding")
+	checkJournal(t, c.Journal, applicationRows(t, s.db), people, users)
+	t.Logf("%d users ever, %d are there", len(users), len(people))
+}
+
+// whole checks that what is stored agrees with itself: of no request a part is
+// there and another is not. It is for the moment after a crash, before anybody
+// has repeated anything.
+func whole(t *testing.T, c *config) {
+	t.Helper()
+	s := reopen(t, c)
+	defer func() { require.NoError(t, s.close()) }()
+	people, groups := map[string]*person{}, map[string][]string{}
+	for _, r := range list(t, s.handler, "/Users?count=1000").Resources {
+		u := &person{userName: r.UserName, externalID: r.ExternalID, id: r.ID, name: r.DisplayName, active: r.Active, groups: map[string]bool{}}
+		for _, g := range r.Groups {
+			u.groups[g.Display] = true
+		}
+		people[r.ID] = u
+	}
+	for _, r := range list(t, s.handler, "/Groups?count=1000").Resources {
+		groups[r.DisplayName] = r.memberIDs()
+	}
+	checkDirectory(t, s, people, groups)
+	checkRecords(t, s, people, groups, nil)
+}
+
+// reopen opens the database as a service does that starts.
+func reopen(t *testing.T, c *config) *service {
 	t.Helper()
 	plain := *c
 	plain.Die, plain.Instead, plain.Timeout = "", nil, 0
 	s, err := newService(t.Context(), &plain)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, s.close()) }()
+	return s
+}
 
-	people := map[string]*person{} // who is there, by id
-	var names []string
-	groups := map[string][]string{} // user ids by the name of the group
+// told returns what the provider was told: who is there, by id, the ids of the
+// members of each group by its name, and all names that somebody was given.
+func (p *provider) told() (people map[string]*person, groups map[string][]string, names []string) {
+	people, groups = map[string]*person{}, map[string][]string{}
 	for _, name := range groupNames {
 		groups[name] = []string{}
 	}
@@ -57,25 +96,26 @@ func agree(t *testing.T, c *config, p *provider) {
 	for _, ids := range groups {
 		slices.Sort(ids)
 	}
-	checkDirectory(t, s, people, groups)
+	return people, groups, names
+}
+
+// checkRecords compares what is stored beside the resources with who is there,
+// and returns all users who ever were.
+func checkRecords(t *testing.T, s *service, people map[string]*person, groups map[string][]string, names []string) map[string]*scim.Resource {
+	t.Helper()
 	events := allEvents(t, s)
 	h := replay(t, events)
 	h.check(t, people, groups, names)
 	checkRequestLog(t, s, events)
-	rows := applicationRows(t, s.db)
-	checkApplication(t, rows, people)
-	pending, err := s.store.Undelivered(t.Context(), tenant, time.Now().Add(time.Hour), 10)
-	require.NoError(t, err)
-	assert.Empty(t, pending, "calls of Committed are outstanding")
-	checkJournal(t, c.Journal, rows, people, h.users)
-	t.Logf("%d events, %d users ever, %d are there", len(events), len(h.users), len(people))
+	checkApplication(t, applicationRows(t, s.db), people)
+	return h.users
 }
 
 // checkDirectory compares what SCIM shows.
 func checkDirectory(t *testing.T, s *service, people map[string]*person, groups map[string][]string) {
 	t.Helper()
 	users := list(t, s.handler, "/Users?count=1000")
-	assert.Equal(t, len(users.Resources), users.TotalResults, "the counter of users")
+	assert.Equal(t, len(users.Resources), list(t, s.handler, "/Users?count=1").TotalResults, "the counter of users")
 	assert.Len(t, users.Resources, len(people))
 	for _, r := range users.Resources {
 		if u := people[r.ID]; assert.NotNil(t, u, "%s is there and should not be", r.UserName) {
@@ -83,18 +123,22 @@ func checkDirectory(t *testing.T, s *service, people map[string]*person, groups 
 		}
 	}
 	found := list(t, s.handler, "/Groups?count=1000")
-	assert.Equal(t, len(found.Resources), found.TotalResults, "the counter of groups")
+	assert.Equal(t, len(found.Resources), list(t, s.handler, "/Groups?count=1").TotalResults, "the counter of groups")
 	got := map[string][]string{}
 	for _, g := range found.Resources {
 		assert.NotContains(t, got, g.DisplayName, "two groups have one name")
-		ids := []string{}
-		for _, m := range g.Members {
-			ids = append(ids, m.Value)
-		}
-		slices.Sort(ids)
-		got[g.DisplayName] = ids
+		got[g.DisplayName] = g.memberIDs()
 	}
 	assert.Equal(t, groups, got, "groups and their members")
+}
+
+func (r *resource) memberIDs() []string {
+	ids := []string{}
+	for _, m := range r.Members {
+		ids = append(ids, m.Value)
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 func list(t *testing.T, h http.Handler, path string) (l listing) {
@@ -188,8 +232,9 @@ func (h *history) apply(t *testing.T, e *scim.Event) {
 	}
 }
 
-// check compares the history with what was acknowledged. Every name was given
-// once: what was acknowledged happened, and what was repeated happened once.
+// check compares the history with who is there. Every name was given once: what
+// was acknowledged happened, and what was repeated happened once. names is nil
+// where nobody knows what was acknowledged.
 func (h *history) check(t *testing.T, people map[string]*person, groups map[string][]string, names []string) {
 	t.Helper()
 	there := 0
@@ -219,6 +264,9 @@ func (h *history) check(t *testing.T, people map[string]*person, groups map[stri
 		got[g.Group().DisplayName()] = members
 	}
 	assert.Equal(t, groups, got, "groups by the events")
+	if names == nil {
+		return
+	}
 	for _, name := range names {
 		assert.Equal(t, 1, h.named[name], "how often the events have the change to %q", name)
 	}

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/muster-id/scim/sqlstore"
 )
 
 // The process is killed again and again while a provider works: wherever it
@@ -30,6 +32,8 @@ func TestB6CrashOfTheProcess(t *testing.T) {
 				} else {
 					service.wait(t) // it ends itself
 				}
+				alone(t, c)
+				whole(t, c)
 				next := *c
 				if places := []place{inTransaction, beforeJournal, afterJournal}; i%4 < len(places) {
 					next.Die, next.After = places[i%4], 1+rand.Int64N(10)
@@ -46,6 +50,25 @@ func TestB6CrashOfTheProcess(t *testing.T) {
 			agree(t, c, p)
 		})
 	}
+}
+
+// alone waits until the database has noticed that the service is gone: what it
+// was in the middle of is then undone or done.
+func alone(t *testing.T, c *config) {
+	t.Helper()
+	if c.Dialect == sqlstore.SQLite {
+		return // it notices when the file is opened
+	}
+	db, err := sql.Open(c.Driver, c.DSN)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	db.SetMaxOpenConns(1)
+	eventually(t, "connections of a process that is gone", func() bool {
+		var others int
+		err := db.QueryRowContext(t.Context(), `SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'`).Scan(&others)
+		return err == nil && others == 0
+	})
 }
 
 // The database is killed, all of it or one of its processes, which it answers

@@ -31,7 +31,6 @@ var groupNames = []string{"Admins", "Members", "Staff"}
 type provider struct {
 	address func() string // where the service is now
 	client  *http.Client
-	headers http.Header
 	groups  map[string]string // the ids of groupNames
 	workers []*worker
 
