@@ -27,6 +27,11 @@ help: ## show this list
 .PHONY: test
 test: ## run all tests of all modules (TESTFLAGS='-race -run …')
 	go test $(TESTFLAGS) $(EVERY_PACKAGE)
+	$(MAKE) --no-print-directory test-sql
+
+.PHONY: test-sql
+test-sql: ## run the handler's tests on SQLite and PostgreSQL (skipped where that is not installed)
+	for store in sqlite postgres; do SCIM_TEST_STORE=$$store go test $(TESTFLAGS) -timeout 30m -overlay sqltest/overlay.json .; done
 
 .PHONY: cover
 cover: ## fail if a package that must be covered is below 90 % of its statements

@@ -789,9 +789,10 @@ func TestBadProvisioner(t *testing.T) {
 func TestBadProvisionerHangs(t *testing.T) {
 	for _, respects := range []bool{true, false} {
 		t.Run(fmt.Sprint("respects its context ", respects), func(t *testing.T) {
+			store := stores["memstore"]() // a database has goroutines that outlast the test
 			synctest.Test(t, func(t *testing.T) {
 				app := &moodyApp{hostApp: newHostApp()}
-				g := newTarget(t, stores["memstore"](), func(cfg *scim.Config) {
+				g := newTarget(t, store, func(cfg *scim.Config) {
 					cfg.Provisioner = app
 					cfg.ProvisionTimeout = 50 * time.Millisecond
 				})
@@ -961,9 +962,10 @@ func live() int64 {
 // TestBadProvisionerHangsLate: one that has always been prompt and then hangs,
 // ignoring its context, is given up all the same.
 func TestBadProvisionerHangsLate(t *testing.T) {
+	store := stores["memstore"]()
 	synctest.Test(t, func(t *testing.T) {
 		app := &moodyApp{hostApp: newHostApp()}
-		g := newTarget(t, stores["memstore"](), func(cfg *scim.Config) {
+		g := newTarget(t, store, func(cfg *scim.Config) {
 			cfg.Provisioner = app
 			cfg.ProvisionTimeout = 50 * time.Millisecond
 		})

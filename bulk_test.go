@@ -14,7 +14,6 @@ import (
 
 	"github.com/muster-id/scim"
 	"github.com/muster-id/scim/attr"
-	"github.com/muster-id/scim/memstore"
 )
 
 // bulkRequest writes a bulk request of operations in JSON. more is JSON members
@@ -445,7 +444,7 @@ func referring(t testing.TB) *scim.Types {
 func TestRFC7644Section3_7_1CustomTypes(t *testing.T) {
 	types := referring(t)
 	for name, open := range map[string]func() scim.Store{
-		"memstore": func() scim.Store { return memstore.New(types, nil) }, "naive": func() scim.Store { return newNaiveStore() },
+		"memstore": func() scim.Store { return newManaged(types, nil) }, "naive": func() scim.Store { return newNaiveStore() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, open(), func(c *scim.Config) { c.Types = types })

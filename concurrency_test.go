@@ -30,7 +30,7 @@ import (
 // not lost, but the calls of the Provisioner come in no order.
 func TestConcurrentClients(t *testing.T) {
 	for name, open := range map[string]func() scim.Store{
-		"memstore": func() scim.Store { return memstore.New(scim.CoreTypes(), &memstore.Options{Events: 1 << 20}) },
+		"memstore": func() scim.Store { return newManaged(scim.CoreTypes(), &memstore.Options{Events: 1 << 20}) },
 		"naive":    stores["naive"],
 	} {
 		t.Run(name, func(t *testing.T) { concurrentClients(t, open()) })

@@ -10,7 +10,6 @@ import (
 
 	"github.com/muster-id/scim"
 	"github.com/muster-id/scim/attr"
-	"github.com/muster-id/scim/memstore"
 )
 
 // frugal is a registry whose users have hardly more than must be: addresses
@@ -37,7 +36,7 @@ func frugal(t *testing.T) *scim.Types {
 // other.
 func TestUserSchemaOfTheHost(t *testing.T) {
 	types := frugal(t)
-	for name, store := range map[string]scim.Store{"managed": memstore.New(types, nil), "plain": newNaiveStore()} {
+	for name, store := range map[string]scim.Store{"managed": newManaged(types, nil), "plain": newNaiveStore()} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, store, func(c *scim.Config) { c.Types = types })
 			created := ask{method: http.MethodPost, target: "/Users", body: `{"schemas":["` + schema.UserSchema + `"],"userName":"ada@example.com","active":true,

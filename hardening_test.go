@@ -18,7 +18,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/muster-id/scim"
-	"github.com/muster-id/scim/memstore"
 )
 
 // A failingApp fails when it is told to.
@@ -235,7 +234,7 @@ func TestD3EventsOfNestedGroups(t *testing.T) {
 // middle, the client does not take what it has for the group.
 func TestLargeGroupsAreSentAsTheyAreRead(t *testing.T) {
 	t.Parallel()
-	store := &brittleStore{Store: memstore.New(scim.CoreTypes(), nil)}
+	store := &brittleStore{Ledger: newManaged(scim.CoreTypes(), nil)}
 	r := newRig(t, store, scim.NoRoles{}, acme(scim.Policy{}), nil)
 	server := httptest.NewServer(r)
 	defer server.Close()
@@ -288,14 +287,14 @@ func TestLargeGroupsAreSentAsTheyAreRead(t *testing.T) {
 
 // A brittleStore fails after some members.
 type brittleStore struct {
-	*memstore.Store
+	scim.Ledger
 	breaksAfter int
 }
 
 func (s *brittleStore) Members(ctx context.Context, group scim.Ref) iter.Seq2[scim.Member, error] {
 	return func(yield func(scim.Member, error) bool) {
 		n := 0
-		for m, err := range s.Store.Members(ctx, group) {
+		for m, err := range s.Ledger.Members(ctx, group) {
 			if n++; n == s.breaksAfter {
 				yield(scim.Member{}, errors.New("the disk is gone"))
 				return

@@ -199,9 +199,13 @@ func newConversationHandler(t *testing.T, store scim.Store, c *conversation) (ht
 	return r, testToken
 }
 
+// newManaged returns the managed store that the tests run on. `make test-sql` puts
+// a store in a database in its place.
+var newManaged = func(types *scim.Types, opts *memstore.Options) scim.Ledger { return memstore.New(types, opts) }
+
 // stores are what the handler's tests run on: a managed store, and the least
 // that a host may write.
 var stores = map[string]func() scim.Store{
-	"memstore": func() scim.Store { return memstore.New(scim.CoreTypes(), &memstore.Options{Events: 1 << 20}) },
+	"memstore": func() scim.Store { return newManaged(scim.CoreTypes(), &memstore.Options{Events: 1 << 20}) },
 	"naive":    func() scim.Store { return newNaiveStore() },
 }

@@ -255,7 +255,7 @@ func TestE3LargePagesAreWhole(t *testing.T) {
 // deleted while the page is being sent is no error.
 func TestE3PagesThatBreakOff(t *testing.T) {
 	t.Parallel()
-	store := &brittleStore{Store: memstore.New(scim.CoreTypes(), nil)}
+	store := &brittleStore{Ledger: memstore.New(scim.CoreTypes(), nil)}
 	w := newWorld(t, store, nil)
 	var users []string
 	for i := range 400 {

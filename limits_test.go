@@ -16,7 +16,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/muster-id/scim"
-	"github.com/muster-id/scim/memstore"
 )
 
 // padded returns a JSON object of exactly n bytes: white space makes up for
@@ -416,7 +415,7 @@ func TestE3RateIsPerToken(t *testing.T) {
 // What is refused for its rate is in the request log, but does not fill it: the
 // first of a minute is. OnRequest is told of each.
 func TestE3RateDoesNotFillTheLog(t *testing.T) {
-	store := memstore.New(scim.CoreTypes(), nil)
+	store := newManaged(scim.CoreTypes(), nil)
 	l := newLimitedWorld(t, store, scim.Limits{Rate: 5, Burst: 10})
 	const storm = 1000
 	for range storm {

@@ -12,7 +12,6 @@ import (
 
 	"github.com/muster-id/scim"
 	"github.com/muster-id/scim/attr"
-	"github.com/muster-id/scim/memstore"
 )
 
 // RFC 9865 section 2.2: a query paged by position gives the same resources in
@@ -78,7 +77,7 @@ func TestRFC9865_2_2_PositionsFollowTheOrder(t *testing.T) {
 func TestForeignPositions(t *testing.T) {
 	types := scim.CoreTypes()
 	user := types.Type("User")
-	store := memstore.New(types, nil)
+	store := newManaged(types, nil)
 	made, err := types.New(queryKey, "User").ID("1").Set("userName", "ada").Resource()
 	require.NoError(t, err)
 	_, err = store.Create(t.Context(), made)

@@ -21,7 +21,6 @@ import (
 
 	"github.com/muster-id/scim"
 	"github.com/muster-id/scim/attr"
-	"github.com/muster-id/scim/memstore"
 )
 
 const (
@@ -998,7 +997,7 @@ func deviceTypes(t *testing.T) *scim.Types {
 // writeOnly, and returned on request, always and never.
 func TestRFC7643Section7Characteristics(t *testing.T) {
 	types := deviceTypes(t)
-	for name, store := range map[string]scim.Store{"memstore": memstore.New(types, nil), "naive": newNaiveStore()} {
+	for name, store := range map[string]scim.Store{"memstore": newManaged(types, nil), "naive": newNaiveStore()} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, store, func(cfg *scim.Config) { cfg.Types = types })
 			body := func(serial, label string) string {

@@ -14,7 +14,6 @@ import (
 
 	"github.com/muster-id/scim"
 	"github.com/muster-id/scim/attr"
-	"github.com/muster-id/scim/memstore"
 )
 
 // strictHandler returns a handler at conversationBase over the store, for the
@@ -42,7 +41,7 @@ func onStrict(t *testing.T, test func(t *testing.T, h http.Handler)) {
 // dialect.
 func onTypes(t *testing.T, types *scim.Types, test func(t *testing.T, h http.Handler)) {
 	t.Helper()
-	for name, store := range map[string]scim.Store{"memstore": memstore.New(types, nil), "naive": newNaiveStore()} {
+	for name, store := range map[string]scim.Store{"memstore": newManaged(types, nil), "naive": newNaiveStore()} {
 		t.Run(name, func(t *testing.T) { test(t, strictHandler(t, store, types)) })
 	}
 }

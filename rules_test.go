@@ -26,7 +26,7 @@ import (
 type ruleRig struct {
 	*rig
 	t      *testing.T
-	store  *memstore.Store // nil in a rig on a plain store
+	store  scim.Ledger // nil in a rig on a plain store
 	server *httptest.Server
 	clock  *steppingClock
 	seen   uint64 // the last event that events has returned
@@ -59,7 +59,7 @@ func acme(policy scim.Policy) *scim.Directory {
 func newManagedRig(t *testing.T, mapper scim.RoleMapper, d *scim.Directory, configure func(*scim.Config)) *ruleRig {
 	t.Helper()
 	clock := &steppingClock{now: time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)}
-	store := memstore.New(scim.CoreTypes(), &memstore.Options{Now: clock.Now})
+	store := newManaged(scim.CoreTypes(), &memstore.Options{Now: clock.Now})
 	r := newRuleRig(t, store, mapper, d, clock, configure)
 	r.store = store
 	return r

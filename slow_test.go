@@ -188,7 +188,7 @@ func TestAClientThatIsGoneIsNotReadFor(t *testing.T) {
 // connection ends, and log and OnRequest have one line about it.
 func TestAnAnswerThatBreaksOffIsLogged(t *testing.T) {
 	const many = 2000
-	store := &brittleStore{Store: memstore.New(scim.CoreTypes(), nil)}
+	store := &brittleStore{Ledger: memstore.New(scim.CoreTypes(), nil)}
 	var errs bytes.Buffer
 	w := newWorld(t, store, func(cfg *scim.Config) { cfg.Logger = slog.New(slog.NewTextHandler(&errs, nil)) })
 	group, _ := w.crowd(t, many)

@@ -15,7 +15,6 @@ import (
 
 	"github.com/muster-id/scim"
 	"github.com/muster-id/scim/attr"
-	"github.com/muster-id/scim/memstore"
 )
 
 const (
@@ -51,7 +50,7 @@ func badges() attr.Extension {
 // worlds are a handler for the types on every store of the tests.
 func worlds(t *testing.T, types *scim.Types, f func(t *testing.T, w *world)) {
 	t.Helper()
-	for name, store := range map[string]scim.Store{"memstore": memstore.New(types, nil), "naive": newNaiveStore()} {
+	for name, store := range map[string]scim.Store{"memstore": newManaged(types, nil), "naive": newNaiveStore()} {
 		t.Run(name, func(t *testing.T) {
 			f(t, newWorld(t, store, func(c *scim.Config) { c.Types = types }))
 		})

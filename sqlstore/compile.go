@@ -120,13 +120,11 @@ func (c *compiler) expr(e filter.Expr, in *elements) string {
 // compare returns the condition for a comparison with what is not null.
 func (c *compiler) compare(e *filter.Compare, in *elements) string {
 	a := e.Attr
-	if in != nil {
-		if !a.MultiValued {
-			return c.holds(in.sub(a), e)
-		}
-		return c.any(in.list(a), e)
-	}
 	switch {
+	case in != nil && a.MultiValued:
+		return c.any(in.list(a), e)
+	case in != nil:
+		return c.holds(in.sub(a), e)
 	case a.Within(c.kind.typ.Meta):
 		return c.compareMeta(e)
 	case a == c.kind.typ.ID:
@@ -136,11 +134,11 @@ func (c *compiler) compare(e *filter.Compare, in *elements) string {
 		return found
 	}
 	switch {
-	case a.MultiValued:
-		return c.any(c.elements(a), e)
 	case a.Parent != nil && a.Parent.MultiValued:
 		from := c.elements(a.Parent)
-		return c.some(from, c.holds(from.sub(a), e), e)
+		return c.some(from, c.compare(e, &from), e)
+	case a.MultiValued:
+		return c.any(c.elements(a), e)
 	}
 	return c.holds(c.leaf(a), e)
 }

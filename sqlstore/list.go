@@ -9,7 +9,6 @@ import (
 
 	scim "github.com/muster-id/scim"
 	"github.com/muster-id/scim/attr"
-	"github.com/muster-id/scim/filter"
 )
 
 // A lister makes the statements of a query. It is of one goroutine.
@@ -153,8 +152,15 @@ func (l *lister) sorting() sortKey {
 	for list != nil && !list.MultiValued {
 		list = list.Parent
 	}
-	if list == nil {
+	switch {
+	case list == nil && a.Kind == attr.Complex: // nothing to compare but whether it is there
+		return sortKey{sql: "(CASE WHEN " + l.exists(a) + " THEN '' END)"}
+	case list == nil:
 		return sortKey{sql: l.leaf(a)}
+	case list.Parent != nil && list.Parent.MultiValued: // of the first one's
+		outer := l.elements(list.Parent)
+		from := outer.list(list)
+		return sortKey{sql: `(SELECT (SELECT ` + from.value + from.from + ` ORDER BY ` + from.place + ` LIMIT 1)` + outer.from + ` ORDER BY ` + outer.place + ` LIMIT 1)`}
 	}
 	from := l.elements(list)
 	key := from.value
@@ -262,5 +268,3 @@ func (c *compiler) exact(expr string) string {
 	}
 	return expr
 }
-
-var _ = filter.Ordered

@@ -231,6 +231,11 @@ func (v view) rewrite(ctx context.Context, k *kind, old, r *scim.Resource) error
 			return err
 		}
 	}
+	return v.update(ctx, r, &w)
+}
+
+// update writes the row of a resource that is there.
+func (v view) update(ctx context.Context, r *scim.Resource, w *row) error {
 	m := r.Meta()
 	affected, err := v.exec(ctx, `UPDATE @resources SET version = $5::bigint, modified = $6::bigint, active = $7::boolean, user_key = $8::text, external_key = $9::text, display_key = $10::text,
 		external_id = $11::text, display = $12::text, display_fold = $13::text, search = $14::text::jsonb, doc = $15::text

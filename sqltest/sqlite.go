@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
-	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
@@ -27,14 +26,13 @@ func SQLite() (*sql.DB, error) {
 	return OpenSQLite(filepath.Join(folder, "scim.db"))
 }
 
-// OpenSQLite opens a file. Connections that nobody uses are closed soon: a test
-// process opens very many databases.
+// OpenSQLite opens a file.
 func OpenSQLite(file string) (*sql.DB, error) {
 	db, err := sql.Open("sqlite", SQLiteDSN(file))
 	if err != nil {
 		return nil, fmt.Errorf("sqltest: %w", err)
 	}
 	db.SetMaxOpenConns(16)
-	db.SetConnMaxIdleTime(2 * time.Second)
+	db.SetMaxIdleConns(4)
 	return db, nil
 }

@@ -10,9 +10,11 @@ package sqltest
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"testing"
 	"time"
@@ -57,7 +59,12 @@ func New(store string, types *scim.Types, opts *sqlstore.Options) (*sqlstore.Sto
 	if err := sqlstore.Migrate(ctx, opened, dialect, &own); err != nil {
 		return nil, err
 	}
-	return sqlstore.New(ctx, opened, dialect, types, &own)
+	s, err := sqlstore.New(ctx, opened, dialect, types, &own)
+	if err == nil && dialect == sqlstore.SQLite {
+		// A test process opens very many files.
+		runtime.AddCleanup(s, func(db *sql.DB) { _ = db.Close() }, opened)
+	}
+	return s, err
 }
 
 // Open is New for a test, which it skips where PostgreSQL is not installed,
