@@ -71,6 +71,7 @@ func terms[T filter.Expr](e filter.Expr, all []filter.Expr) []filter.Expr {
 			return terms[T](e.Right, terms[T](e.Left, all))
 		case *filter.Or:
 			return terms[T](e.Right, terms[T](e.Left, all))
+		case *filter.Not, *filter.Compare, *filter.Present, *filter.ValuePath:
 		}
 	}
 	return append(all, e)
@@ -100,11 +101,10 @@ func (c *compiler) expr(e filter.Expr, in *elements) string {
 		return "NOT " + c.expr(e.Expr, in)
 	case *filter.Compare:
 		if e.Value.IsNull() {
-			if present := c.present(e.Attr, in); e.Op == filter.Ne {
-				return present
-			} else {
-				return "NOT " + present
+			if e.Op == filter.Ne {
+				return c.present(e.Attr, in)
 			}
+			return "NOT " + c.present(e.Attr, in)
 		}
 		return c.compare(e, in)
 	case *filter.Present:
@@ -220,7 +220,7 @@ func (c *compiler) indexed(e *filter.Compare) string {
 		return "" // the empty text is in no index
 	}
 	k, a := c.kind, e.Attr
-	column := ""
+	var column string
 	switch {
 	case a == k.userName:
 		column = "r.user_key"
@@ -248,7 +248,7 @@ func (c *compiler) indexed(e *filter.Compare) string {
 
 // compareMeta compares what stands in columns.
 func (c *compiler) compareMeta(e *filter.Compare) string {
-	column := ""
+	var column string
 	switch e.Attr.Name {
 	case "created":
 		column = "r.created"
@@ -395,9 +395,9 @@ type elements struct {
 func (c *compiler) elements(a *attr.Attribute) elements {
 	switch {
 	case c.kind.groups != nil && a == c.kind.groups:
-		return c.related(a, `g.type = 'Group' AND g.id = m.group_id WHERE m.tenant = $1::text AND m.directory = $2::text AND m.member_id = r.id AND m.member_type = $3::text`, "m.group_id", "'direct'", "'direct'")
+		return c.related(`g.type = 'Group' AND g.id = m.group_id WHERE m.tenant = $1::text AND m.directory = $2::text AND m.member_id = r.id AND m.member_type = $3::text`, "m.group_id", "'direct'", "'direct'")
 	case c.kind.members != nil && a == c.kind.members:
-		return c.related(a, `g.type = m.member_type AND g.id = m.member_id WHERE m.tenant = $1::text AND m.directory = $2::text AND m.group_id = r.id`, "m.member_id", "m.member_type", "lower(m.member_type)")
+		return c.related(`g.type = m.member_type AND g.id = m.member_id WHERE m.tenant = $1::text AND m.directory = $2::text AND m.group_id = r.id`, "m.member_id", "m.member_type", "lower(m.member_type)")
 	}
 	return c.unfold("r.search", a.Path(), a.Kind == attr.Complex)
 }
@@ -425,7 +425,7 @@ func (c *compiler) unfold(object, name string, complex bool) elements {
 
 // related returns the groups of a user or the members of a group as values,
 // with the sub-attributes that [patch.Member] has.
-func (c *compiler) related(a *attr.Attribute, join, id, typ, foldedType string) elements {
+func (c *compiler) related(join, id, typ, foldedType string) elements {
 	from := elements{
 		from:  ` FROM @members m JOIN @resources g ON g.tenant = $1::text AND g.directory = $2::text AND ` + join,
 		value: "''", place: id,

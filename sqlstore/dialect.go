@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -49,7 +50,7 @@ func newNames(d Dialect, opts *Options) (names, error) {
 	}
 	if opts.Schema != "" {
 		if d != PostgreSQL {
-			return n, fmt.Errorf("sqlstore: Options.Schema is for PostgreSQL; use Prefix")
+			return n, errors.New("sqlstore: Options.Schema is for PostgreSQL; use Prefix")
 		}
 		n.schema = opts.Schema + "."
 	}

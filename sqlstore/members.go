@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	scim "github.com/muster-id/scim"
@@ -162,16 +163,21 @@ type candidate struct {
 // candidates finds the resources of these ids, of all types, in the order of
 // types.
 func (v view) candidates(ctx context.Context, group scim.Ref, ids []string) (map[string][]candidate, error) {
-	types := make([]string, len(v.kinds))
+	var types strings.Builder
+	args := []any{group.Directory.Tenant, group.Directory.Directory, group.ID, nil}
 	for i, k := range v.kinds {
-		types[i] = k.typ.Name
+		if i > 0 {
+			types.WriteString(", ")
+		}
+		args = append(args, k.typ.Name)
+		types.WriteString("$" + strconv.Itoa(len(args)) + "::text")
 	}
 	found := make(map[string][]candidate, len(ids))
 	var p pace.Pace
 	for some := range slices.Chunk(ids, chunk) {
-		if err := v.each(ctx, `SELECT r.id, r.type, r.display, m.member_id IS NOT NULL FROM (SELECT e.value AS id FROM {each $4}) w
-			CROSS JOIN (SELECT e.value AS type FROM {each $5}) t
-			JOIN @resources r ON r.tenant = $1::text AND r.directory = $2::text AND r.type = t.type AND r.id = w.id
+		args[3] = list(some)
+		if err := v.each(ctx, `SELECT r.id, r.type, r.display, m.member_id IS NOT NULL FROM {each $4}
+			JOIN @resources r ON r.tenant = $1::text AND r.directory = $2::text AND r.type IN (`+types.String()+`) AND r.id = e.value
 			LEFT JOIN @members m ON m.tenant = $1::text AND m.directory = $2::text AND m.group_id = $3::text AND m.member_id = r.id AND m.member_type = r.type`,
 			func(rows *sql.Rows) error {
 				p.Step()
@@ -182,7 +188,7 @@ func (v view) candidates(ctx context.Context, group scim.Ref, ids []string) (map
 				c.kind = v.kindNamed(c.Type).number
 				found[c.Value] = append(found[c.Value], c)
 				return nil
-			}, group.Directory.Tenant, group.Directory.Directory, group.ID, list(some), list(types)); err != nil {
+			}, args...); err != nil {
 			return nil, err
 		}
 	}

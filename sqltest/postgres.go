@@ -116,7 +116,7 @@ func (c *Cluster) start(ctx context.Context, who *syscall.Credential, initdb, po
 	for _, s := range settings {
 		args = append(args, "-c", s)
 	}
-	c.server = exec.Command(postgres, args...)
+	c.server = exec.CommandContext(context.WithoutCancel(ctx), postgres, args...) // it ends by Stop
 	c.server.Dir = c.Folder
 	c.server.Stdout, c.server.Stderr = c.log, c.log
 	c.server.SysProcAttr = dieWithParent(who)

@@ -14,16 +14,18 @@ func SQLiteDSN(file string) string {
 	return "file:" + (&url.URL{Path: file}).EscapedPath() + "?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(5000)&_txlock=immediate"
 }
 
-// SQLite returns a new database in a file that Close removes.
-func SQLite() (*sql.DB, error) {
+// SQLite returns a new database in a file that Close removes, and its name.
+func SQLite() (db *sql.DB, dsn string, err error) {
 	shared.Lock()
 	defer shared.Unlock()
 	folder, err := tempFolder()
 	if err != nil {
-		return nil, fmt.Errorf("sqltest: %w", err)
+		return nil, "", fmt.Errorf("sqltest: %w", err)
 	}
 	shared.folders = append(shared.folders, folder)
-	return OpenSQLite(filepath.Join(folder, "scim.db"))
+	file := filepath.Join(folder, "scim.db")
+	db, err = OpenSQLite(file)
+	return db, SQLiteDSN(file), err
 }
 
 // OpenSQLite opens a file.

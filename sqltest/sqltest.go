@@ -29,21 +29,55 @@ var Stores = []string{"sqlite", "postgres"}
 // New returns an empty store in one of Stores. opts may be nil; its Schema is
 // chosen here.
 func New(store string, types *scim.Types, opts *sqlstore.Options) (*sqlstore.Store, error) {
-	var own sqlstore.Options
-	if opts != nil {
-		own = *opts
-	}
-	db, dialect, err := SQLite, sqlstore.SQLite, error(nil)
-	switch store {
-	case "sqlite":
-	case "postgres":
-		db, dialect = PostgreSQL, sqlstore.PostgreSQL
-	default:
-		return nil, fmt.Errorf("sqltest: there is no store %q", store)
-	}
-	opened, err := db()
+	db, dialect, _, own, err := open(store, opts)
 	if err != nil {
 		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	s, err := sqlstore.New(ctx, db, dialect, types, own)
+	if err == nil && dialect == sqlstore.SQLite {
+		// A test process opens very many files.
+		runtime.AddCleanup(s, func(db *sql.DB) { _ = db.Close() }, db)
+	}
+	return s, err
+}
+
+// NewRecorded is New with a recorder of what the store sends. parameters are
+// added to the data source name, as in "default_query_exec_mode=exec".
+func NewRecorded(store string, types *scim.Types, opts *sqlstore.Options, parameters string) (*sqlstore.Store, *sql.DB, *Recorder, error) {
+	db, dialect, dsn, own, err := open(store, opts)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if parameters != "" {
+		dsn += " " + parameters
+	}
+	recorded, recorder := Record(db, dsn)
+	s, err := sqlstore.New(context.Background(), recorded, dialect, types, own)
+	return s, recorded, recorder, err
+}
+
+// open makes an empty database with the tables.
+func open(store string, opts *sqlstore.Options) (db *sql.DB, dialect sqlstore.Dialect, dsn string, own *sqlstore.Options, err error) {
+	own = new(sqlstore.Options)
+	if opts != nil {
+		*own = *opts
+	}
+	switch store {
+	case "sqlite":
+		dialect = sqlstore.SQLite
+		db, dsn, err = SQLite()
+	case "postgres":
+		dialect = sqlstore.PostgreSQL
+		if db, err = PostgreSQL(); err == nil {
+			dsn = ClusterDSN()
+		}
+	default:
+		err = fmt.Errorf("sqltest: there is no store %q", store)
+	}
+	if err != nil {
+		return nil, 0, "", nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -52,19 +86,11 @@ func New(store string, types *scim.Types, opts *sqlstore.Options) (*sqlstore.Sto
 		shared.schemas++
 		own.Schema = "test" + strconv.Itoa(shared.schemas)
 		shared.Unlock()
-		if _, err := opened.ExecContext(ctx, "CREATE SCHEMA "+own.Schema); err != nil {
-			return nil, fmt.Errorf("sqltest: %w", err)
+		if _, err := db.ExecContext(ctx, "CREATE SCHEMA "+own.Schema); err != nil {
+			return nil, 0, "", nil, fmt.Errorf("sqltest: %w", err)
 		}
 	}
-	if err := sqlstore.Migrate(ctx, opened, dialect, &own); err != nil {
-		return nil, err
-	}
-	s, err := sqlstore.New(ctx, opened, dialect, types, &own)
-	if err == nil && dialect == sqlstore.SQLite {
-		// A test process opens very many files.
-		runtime.AddCleanup(s, func(db *sql.DB) { _ = db.Close() }, opened)
-	}
-	return s, err
+	return db, dialect, dsn, own, sqlstore.Migrate(ctx, db, dialect, own)
 }
 
 // Open is New for a test, which it skips where PostgreSQL is not installed,

@@ -34,7 +34,7 @@ CREATE TABLE /*schema*/scim_resources (
 CREATE UNIQUE INDEX scim_resources_user ON /*schema*/scim_resources (tenant, directory, type, user_key) WHERE user_key IS NOT NULL;
 CREATE UNIQUE INDEX scim_resources_external ON /*schema*/scim_resources (tenant, directory, type, external_key) WHERE external_key IS NOT NULL;
 CREATE INDEX scim_resources_display ON /*schema*/scim_resources (tenant, directory, type, display_key, id) WHERE display_key IS NOT NULL;
-CREATE INDEX scim_resources_active ON /*schema*/scim_resources (tenant, directory, type, active, id) WHERE active IS NOT NULL;
+CREATE INDEX scim_resources_active ON /*schema*/scim_resources (tenant, directory, type, active, id);
 
 -- Values of attributes with many of them, and of those that a schema declares
 -- unique.
