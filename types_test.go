@@ -313,7 +313,7 @@ func TestUniqueOfCoreTypes(t *testing.T) {
 func TestRFC7643_7_UniquenessOfNothing(t *testing.T) {
 	types := inventory(t)
 	key := scim.Key{Tenant: "acme", Directory: "okta"}
-	for name, store := range map[string]scim.Store{"memstore": memstore.New(types, nil), "naive": newNaiveStore()} {
+	for name, store := range map[string]scim.Store{"memstore": newManaged(types, nil), "naive": newNaiveStore()} {
 		for _, id := range []string{"1", "2"} {
 			r, err := types.Decode(key, "Device", []byte(`{"schemas":["`+deviceURN+`"],"id":"`+id+`","asset":"","tags":[""],"ports":[{"value":""}]}`), scim.Meta{})
 			require.NoError(t, err)

@@ -59,7 +59,7 @@ func runScale(ctx context.Context, arguments []string, w io.Writer) error {
 	if s.tenants < 2 || s.group < 2*hotLength || s.users < s.group+s.tenants*2*hundredLength || s.small < 2*hotLength || s.users > 9_000_000 {
 		return errors.New("-users, -tenants, -group, -small: these numbers do not fit together")
 	}
-	d, err := openPostgreSQL(ctx, s.dsn, "max_wal_size=16GB", "checkpoint_timeout=1h", "shared_buffers=1GB", "autovacuum=off")
+	d, err := openPostgreSQL(ctx, s.dsn, "max_wal_size=16GB", "checkpoint_timeout=1h", "shared_buffers=1GB")
 	if err != nil {
 		return err
 	}
