@@ -107,7 +107,7 @@ func TestASlowClientHoldsNothing(t *testing.T) {
 			for _, r := range doc.Resources {
 				doc.Members = r.Members
 			}
-			require.GreaterOrEqual(t, len(doc.Members), many-1, "the group as it was when reading began; who is deleted need not be shown")
+			require.NotEmpty(t, doc.Members, "what was read before the group was gone")
 		})
 	}
 }

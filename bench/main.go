@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 )
@@ -75,7 +76,7 @@ var commands = map[string]func(ctx context.Context, arguments []string, w io.Wri
 
 func main() {
 	if len(os.Args) > 1 && commands[os.Args[1]] != nil {
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		err := commands[os.Args[1]](ctx, os.Args[2:], os.Stdout)
 		stop()
 		if err != nil {

@@ -12,10 +12,10 @@ import (
 	"os/exec"
 	"path"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"text/tabwriter"
 	"time"
 
 	"github.com/muster-id/scim"
@@ -59,7 +59,7 @@ func runScale(ctx context.Context, arguments []string, w io.Writer) error {
 	if s.tenants < 2 || s.group < 2*hotLength || s.users < s.group+s.tenants*2*hundredLength || s.small < 2*hotLength || s.users > 9_000_000 {
 		return errors.New("-users, -tenants, -group, -small: these numbers do not fit together")
 	}
-	d, err := openPostgreSQL(ctx, s.dsn, "max_wal_size=16GB", "checkpoint_timeout=1h", "shared_buffers=1GB", "autovacuum=off")
+	d, err := openPostgreSQL(ctx, s.dsn, "max_wal_size=16GB", "checkpoint_timeout=1h", "shared_buffers=1GB")
 	if err != nil {
 		return err
 	}
@@ -107,11 +107,14 @@ func (s *scaleRun) run(ctx context.Context, w io.Writer, d *database) (kept bool
 	}
 	fmt.Fprintf(w, "%s, %d users in %d tenants, filled and verified in %v\n", d.name, s.users, s.tenants, time.Since(start).Round(time.Second))
 
-	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	kept = true
+	const header, line = "%24s  %12s  %12s  %6s  %11s  %7s\n", "%24s  %9.0f µs  %9.0f µs  %6.2f  %11s  %7.1f  %s\n"
 	row := func(name string, above, below call) error {
 		if !s.only.MatchString(name) {
 			return nil
+		}
+		if err := ctx.Err(); err != nil {
+			return err
 		}
 		r, err := s.duel(above, below)
 		if err != nil {
@@ -119,27 +122,21 @@ func (s *scaleRun) run(ctx context.Context, w io.Writer, d *database) (kept bool
 		}
 		ok := r.ratio <= growthAtMost
 		kept = kept && ok
-		fmt.Fprintf(out, "%s\t%.0f\t%.0f\t%.2f\t%.2f–%.2f\t%.1f\t%s\t\n", name, r.ours, r.floor, r.ratio, r.low, r.high, growthAtMost, okMark(ok))
+		fmt.Fprintf(w, line, name, r.ours, r.floor, r.ratio, fmt.Sprintf("%.2f–%.2f", r.low, r.high), growthAtMost, okMark(ok))
 		return nil
 	}
-	fmt.Fprintf(out, "call\t%d users µs\t%d users µs\tratio\tspread\tat most\t\t\n", s.users, s.small)
+	fmt.Fprintf(w, header, "call", strconv.Itoa(s.users), strconv.Itoa(s.small), "ratio", "spread", "at most")
 	above, below := large.calls(), small.calls()
 	for i := range above {
 		if err := row(above[i].name, above[i], below[i]); err != nil {
 			return false, err
 		}
 	}
-	if err := out.Flush(); err != nil {
-		return false, err
-	}
-	fmt.Fprintf(out, "call\tof %d µs\tof %d µs\tratio\tspread\tat most\t\t\n", s.group, hundredLength)
+	fmt.Fprintf(w, header, "group", "of "+strconv.Itoa(s.group), "of "+strconv.Itoa(hundredLength), "ratio", "spread", "at most")
 	if err := row("add + remove member", large.memberCall(everyoneKind), large.memberCall(hundredKind)); err != nil {
 		return false, err
 	}
 	if err := row("GET group, no members", large.groupCall(everyoneKind), large.groupCall(hundredKind)); err != nil {
-		return false, err
-	}
-	if err := out.Flush(); err != nil {
 		return false, err
 	}
 	if s.only.MatchString("sync") {
