@@ -127,7 +127,7 @@ func (s *Store) transact(ctx context.Context, tenant string, fn func(context.Con
 // find out, made of it.
 func (x *tx) rollback(err error) error {
 	x.ended.Store(true)
-	if failed := x.tx.Rollback(); failed != nil && isUnavailable(failed) && !errors.Is(err, scim.ErrUnavailable) {
+	if lost := x.tx.Rollback(); lost != nil && isUnavailable(lost) && !errors.Is(err, scim.ErrUnavailable) {
 		return fmt.Errorf("%w: the connection was lost: %w", scim.ErrUnavailable, err)
 	}
 	return err
