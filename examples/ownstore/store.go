@@ -38,7 +38,6 @@ func (s *Store) Get(ctx context.Context, ref scim.Ref, _ scim.GetOptions) (*scim
 	return s.current(ctx, s.db, ref, 0)
 }
 
-// List finds by an index what providers look up; for all else it looks at every row.
 func (s *Store) List(ctx context.Context, q *scim.Query) (*scim.Page, error) {
 	a, value, _ := q.Lookup()
 	rows, err := s.rows(ctx, s.db, q.Directory, q.Type, a, value)
@@ -97,7 +96,7 @@ func (s *Store) current(ctx context.Context, db queryer, ref scim.Ref, was scim.
 	return rows[0], nil
 }
 
-// rows reads the rows that have the value of an indexed attribute; all if there is no index.
+// rows finds by an index those with the value of an attribute; it reads all where there is none.
 func (s *Store) rows(ctx context.Context, db queryer, key scim.Key, typ *scim.ResourceType, a *attr.Attribute, value string) (all []*scim.Resource, err error) {
 	query, args := read, []any{typ.Name, key.Tenant, key.Directory}
 	if a != nil && indexed[a.Path()] != "" {
@@ -137,10 +136,11 @@ func (s *Store) rows(ctx context.Context, db queryer, key scim.Key, typ *scim.Re
 func (s *Store) put(ctx context.Context, tx *sql.Tx, r *scim.Resource) error {
 	key, m, login := r.Directory(), r.Meta(), r.User().UserName()
 	for _, a := range r.Type().Unique() {
-		value, _ := r.Text(a.Path())
-		rows, err := s.rows(ctx, tx, key, r.Type(), a, value)
-		if err = errors.Join(err, scim.CheckUnique(r, slices.Values(rows))); err != nil {
-			return err
+		if value, ok := r.Text(a.Path()); ok {
+			rows, err := s.rows(ctx, tx, key, r.Type(), a, value)
+			if err = errors.Join(err, scim.CheckUnique(r, slices.Values(rows))); err != nil {
+				return err
+			}
 		}
 	}
 	_, err := tx.ExecContext(ctx, write[r.Type().Name], key.Tenant, key.Directory, r.ID(), m.Version, m.Created.UnixMilli(), m.LastModified.UnixMilli(),
