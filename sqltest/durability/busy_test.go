@@ -88,15 +88,15 @@ func TestBusySQLiteIs503(t *testing.T) {
 	}
 
 	// A read is answered while a write still waits for the lock.
-	c2 := make(chan error, 1)
+	waiting := make(chan error, 1)
 	go func() {
 		_, err := p.once(t.Context(), http.MethodDelete, "/Users/"+there.id, nil)
-		c2 <- err
+		waiting <- err
 	}()
 	for _, u := range w.people {
 		require.NoError(t, w.verify(t.Context(), u), "a reader while another process writes")
 	}
-	require.NoError(t, <-c2)
+	require.NoError(t, <-waiting)
 
 	require.NoError(t, in.Close())
 	require.NoError(t, other.Wait())
