@@ -293,15 +293,17 @@ func (x *tx) ChangeMembers(ctx context.Context, ref scim.Ref, change scim.Member
 }
 
 // dropMembers returns the statement that removes members from a group. How large
-// groups are on average says nothing about this one, so that PostgreSQL is given
-// no choice between looking up the members and reading the whole group.
+// groups are on average says nothing about this one, so that PostgreSQL is left no
+// choice between looking up each member and reading the whole group.
 func (v view) dropMembers() string {
-	const drop = `DELETE FROM @members WHERE tenant = $1::text AND directory = $2::text AND group_id = $3::text
-		AND (member_id, member_type) IN (SELECT e.value->>0, e.value->>1 FROM {rows $4})`
-	if v.Dialect == PostgreSQL {
-		return drop + ` AND member_id = ANY (ARRAY(SELECT e.value->>0 FROM {rows $4}))`
+	if v.Dialect == SQLite {
+		return `DELETE FROM @members WHERE tenant = $1::text AND directory = $2::text AND group_id = $3::text
+			AND (member_id, member_type) IN (SELECT e.value->>0, e.value->>1 FROM {rows $4})`
 	}
-	return drop
+	return `DELETE FROM @members WHERE (tenant, directory, group_id, member_id, member_type) IN (
+		SELECT m.tenant, m.directory, m.group_id, m.member_id, m.member_type FROM {rows $4} CROSS JOIN LATERAL (
+			SELECT m.tenant, m.directory, m.group_id, m.member_id, m.member_type FROM @members m
+			WHERE m.tenant = $1::text AND m.directory = $2::text AND m.group_id = $3::text AND m.member_id = e.value->>0 AND m.member_type = e.value->>1 LIMIT 1) m)`
 }
 
 func memberRows(members []scim.Member) string {
