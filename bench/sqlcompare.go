@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -124,7 +125,19 @@ func runSQL(ctx context.Context, arguments []string, w io.Writer) error {
 	databases := flags.String("databases", "", "measure only the databases whose name this regular expression matches")
 	flags.BoolVar(&s.statements, "statements", false, "print every statement of the library, how often a call sends it and how long the driver has it")
 	flags.StringVar(&s.dsn, "postgresql", "", "the data source name of an empty PostgreSQL to use instead of a private one")
+	profileTo := flags.String("cpuprofile", "", "write a profile of the processor to this file; below ServeHTTP is what the library does")
 	_ = flags.Parse(arguments) // it exits
+	if *profileTo != "" {
+		file, err := os.Create(*profileTo)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = file.Close() }() // what matters is written before
+		if err := pprof.StartCPUProfile(file); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
 	var err error
 	if s.only, err = regexp.Compile(*only); err != nil {
 		return err

@@ -248,7 +248,13 @@ func (l *line) addTo(rows *rows) { rows.add(l.key.Directory, l.at, l.id, l.entry
 const insertLines = `INSERT INTO @requests (tenant, directory, at, id, entry)
 	SELECT $1::text, e.value->>0, (e.value->>1)::bigint, e.value->>2, e.value->>3 FROM {rows $2} WHERE true ON CONFLICT DO NOTHING`
 
-// pruneRequests removes old lines of a directory, a bounded number of them.
+// insertLinesOfAll is insertLines for the lines of several tenants.
+const insertLinesOfAll = `INSERT INTO @requests (tenant, directory, at, id, entry)
+	SELECT e.value->>0, e.value->>1, (e.value->>2)::bigint, e.value->>3, e.value->>4 FROM {rows $1} WHERE true ON CONFLICT DO NOTHING`
+
+// pruneRequests removes old lines of a directory, of the oldest a bounded number:
+// the range that is looked through ends there, whatever the planner believes
+// about the table.
 func (s *Store) pruneRequests(directory string) part {
 	var before int64
 	if s.opts.RequestAge > 0 {
@@ -258,15 +264,20 @@ func (s *Store) pruneRequests(directory string) part {
 	if keep < 0 {
 		keep = math.MaxInt64
 	}
-	return part{`DELETE FROM @requests WHERE tenant = $1::text AND directory = $2::text AND (at, id) IN (
-		SELECT at, id FROM @requests WHERE tenant = $1::text AND directory = $2::text AND (at < $4::bigint OR at <= coalesce(
-			(SELECT at FROM @requests WHERE tenant = $1::text AND directory = $2::text ORDER BY at DESC LIMIT 1 OFFSET $3::bigint), 0))
-		ORDER BY at, id LIMIT $5::bigint)`, []any{directory, keep, before, int64(16 * pruneEvery)}}
+	return part{`DELETE FROM @requests WHERE tenant = $1::text AND directory = $2::text
+		AND at <= coalesce((SELECT at FROM @requests WHERE tenant = $1::text AND directory = $2::text ORDER BY at LIMIT 1 OFFSET $5::bigint), 9223372036854775807)
+		AND (at < $4::bigint OR at <= coalesce((SELECT at FROM @requests WHERE tenant = $1::text AND directory = $2::text ORDER BY at DESC LIMIT 1 OFFSET $3::bigint), 0))`,
+		[]any{directory, keep, before, int64(2 * s.linesBetween())}}
 }
+
+// linesBetween is how many lines of a directory are written between two removals
+// of old ones, about. To find those that are too many takes longer the more are
+// kept; so many more than are kept there may be.
+func (s *Store) linesBetween() int { return min(max(s.opts.Requests/4, pruneEvery), 64*pruneEvery) }
 
 // prunes reports whether old lines are removed, with this one of many writes.
 func (s *Store) prunes(lines int) bool {
-	return (s.opts.Requests > 0 || s.opts.RequestAge > 0) && rand.IntN(pruneEvery) < lines
+	return (s.opts.Requests > 0 || s.opts.RequestAge > 0) && rand.IntN(s.linesBetween()) < lines
 }
 
 // Log implements [scim.Tx].
@@ -377,36 +388,32 @@ func (l *readLog) flush(ctx context.Context, s *Store) error {
 	lines := l.lines
 	l.lines = nil
 	l.mu.Unlock()
-	for len(lines) > 0 {
-		tenant := lines[0].key.Tenant
-		var some rows
-		var others []line
-		directories := map[string]bool{}
-		for i := range lines {
-			if lines[i].key.Tenant != tenant || some.n == linesMost {
-				others = append(others, lines[i])
-				continue
-			}
-			lines[i].addTo(&some)
-			directories[lines[i].key.Directory] = true
-		}
-		v := view{Store: s, db: s.db}
-		if _, err := v.exec(ctx, insertLines, tenant, some.String()); err != nil {
-			l.mu.Lock()
-			l.lines = append(lines, l.lines...)
-			l.oldest = time.Now() // not again at once
-			l.mu.Unlock()
-			return err
-		}
-		for directory := range directories {
-			if s.prunes(some.n) {
-				p := s.pruneRequests(directory)
-				if _, err := v.exec(ctx, p.sql, append([]any{tenant}, p.args...)...); err != nil {
-					s.opts.Logger.ErrorContext(ctx, "sqlstore: old lines of the request log could not be removed", "error", err)
-				}
+	if len(lines) == 0 {
+		return nil
+	}
+	var all rows
+	of := make(map[scim.Key]int)
+	for i := range lines {
+		one := &lines[i]
+		all.add(one.key.Tenant, one.key.Directory, one.at, one.id, one.entry)
+		of[one.key]++
+	}
+	v := view{Store: s, db: s.db}
+	// One statement for all tenants: each of its own would wait for the disk.
+	if _, err := v.exec(ctx, insertLinesOfAll, all.String()); err != nil {
+		l.mu.Lock()
+		l.lines = append(lines, l.lines...)
+		l.oldest = time.Now() // not again at once
+		l.mu.Unlock()
+		return err
+	}
+	for key, n := range of {
+		if s.prunes(n) {
+			p := s.pruneRequests(key.Directory)
+			if _, err := v.exec(ctx, p.sql, append([]any{key.Tenant}, p.args...)...); err != nil {
+				s.opts.Logger.ErrorContext(ctx, "sqlstore: old lines of the request log could not be removed", "error", err)
 			}
 		}
-		lines = others
 	}
 	return nil
 }

@@ -161,7 +161,8 @@ type candidate struct {
 }
 
 // candidates finds the resources of these ids, of all types, in the order of
-// types.
+// types. Whether one is a member is looked up for each: a join might read the
+// whole group, as large as it is.
 func (v view) candidates(ctx context.Context, group scim.Ref, ids []string) (map[string][]candidate, error) {
 	var types strings.Builder
 	args := []any{group.Directory.Tenant, group.Directory.Directory, group.ID, nil}
@@ -176,9 +177,9 @@ func (v view) candidates(ctx context.Context, group scim.Ref, ids []string) (map
 	var p pace.Pace
 	for some := range slices.Chunk(ids, chunk) {
 		args[3] = list(some)
-		if err := v.each(ctx, `SELECT r.id, r.type, r.display, m.member_id IS NOT NULL FROM {each $4}
-			JOIN @resources r ON r.tenant = $1::text AND r.directory = $2::text AND r.type IN (`+types.String()+`) AND r.id = e.value
-			LEFT JOIN @members m ON m.tenant = $1::text AND m.directory = $2::text AND m.group_id = $3::text AND m.member_id = r.id AND m.member_type = r.type`,
+		if err := v.each(ctx, `SELECT r.id, r.type, r.display, coalesce((SELECT true FROM @members m WHERE m.tenant = $1::text AND m.directory = $2::text AND m.group_id = $3::text
+			AND m.member_id = r.id AND m.member_type = r.type), false) FROM {each $4}
+			JOIN @resources r ON r.tenant = $1::text AND r.directory = $2::text AND r.type IN (`+types.String()+`) AND r.id = e.value`,
 			func(rows *sql.Rows) error {
 				p.Step()
 				var c candidate
@@ -276,8 +277,7 @@ func (x *tx) ChangeMembers(ctx context.Context, ref scim.Ref, change scim.Member
 	}
 	key := []any{ref.Directory.Tenant, ref.Directory.Directory, ref.ID}
 	for some := range slices.Chunk(result.Removed, chunk) {
-		if _, err := v.exec(ctx, `DELETE FROM @members WHERE tenant = $1::text AND directory = $2::text AND group_id = $3::text
-			AND (member_id, member_type) IN (SELECT e.value->>0, e.value->>1 FROM {rows $4})`, append(key, memberRows(some))...); err != nil {
+		if _, err := v.exec(ctx, v.dropMembers(), append(key, memberRows(some))...); err != nil {
 			return nil, err
 		}
 	}
@@ -290,6 +290,20 @@ func (x *tx) ChangeMembers(ctx context.Context, ref scim.Ref, change scim.Member
 	x.regrouped()
 	result.Group, err = x.touch(ctx, v, group)
 	return result, err
+}
+
+// dropMembers returns the statement that removes members from a group. How large
+// groups are on average says nothing about this one, so that PostgreSQL is left no
+// choice between looking up each member and reading the whole group.
+func (v view) dropMembers() string {
+	if v.Dialect == SQLite {
+		return `DELETE FROM @members WHERE tenant = $1::text AND directory = $2::text AND group_id = $3::text
+			AND (member_id, member_type) IN (SELECT e.value->>0, e.value->>1 FROM {rows $4})`
+	}
+	return `DELETE FROM @members WHERE (tenant, directory, group_id, member_id, member_type) IN (
+		SELECT m.tenant, m.directory, m.group_id, m.member_id, m.member_type FROM {rows $4} CROSS JOIN LATERAL (
+			SELECT m.tenant, m.directory, m.group_id, m.member_id, m.member_type FROM @members m
+			WHERE m.tenant = $1::text AND m.directory = $2::text AND m.group_id = $3::text AND m.member_id = e.value->>0 AND m.member_type = e.value->>1 LIMIT 1) m)`
 }
 
 func memberRows(members []scim.Member) string {

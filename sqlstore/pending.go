@@ -102,8 +102,8 @@ func (x *tx) parts() (parts []part, err error) {
 	return parts, nil
 }
 
-// pruneEvery is how many events or lines are written between two removals of
-// old ones, about.
+// pruneEvery is how many events are written between two removals of old ones,
+// about, and at least how many lines.
 const pruneEvery = 64
 
 // flush writes what is pending.
