@@ -281,7 +281,7 @@ func (x *tx) Log(_ context.Context, entry *scim.LogEntry) error {
 
 // Log implements [scim.Ledger]. The line is written with others: once it has
 // waited for a second by the next Log or, on SQLite, after the next transaction;
-// else by Flush. Until then the Requests of this store alone returns it.
+// else by Flush. Until then only the Requests of this Store returns it.
 func (s *Store) Log(ctx context.Context, entry *scim.LogEntry) error {
 	if x := s.running(ctx); x != nil {
 		return x.Log(ctx, entry)

@@ -361,6 +361,7 @@ func TestRequestsWhileLinesAreWritten(t *testing.T) {
 				}
 			}
 		})
+		defer wg.Wait()
 		for n := 0; n < all; {
 			n = int(logged.Load())
 			lines, err := store.Requests(t.Context(), acme, 2*all)
@@ -370,7 +371,6 @@ func TestRequestsWhileLinesAreWritten(t *testing.T) {
 				require.Equal(t, len(lines)-1-i, l.Status)
 			}
 		}
-		wg.Wait()
 	})
 }
 
