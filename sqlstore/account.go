@@ -60,7 +60,7 @@ func (v view) userState(ctx context.Context, user scim.Ref) (state scim.UserStat
 	var row scanned
 	var account scannedAccount
 	var groups []byte
-	err = v.db.QueryRowContext(ctx, v.statement(`SELECT `+columns+`, `+accountColumns+`, (`+groupList+`r.id)
+	err = v.db.QueryRowContext(ctx, v.statement(`SELECT `+columns+`, `+accountColumns+`, (`+groupList+`r.id AND m.member_type = 'User')
 		FROM @resources r LEFT JOIN @accounts a ON a.tenant = $1::text AND a.directory = $2::text AND a.user_id = $3::text
 		WHERE r.tenant = $1::text AND r.directory = $2::text AND r.type = 'User' AND r.id = $3::text`),
 		user.Directory.Tenant, user.Directory.Directory, user.ID).
@@ -116,7 +116,7 @@ func (x *tx) UserStates(ctx context.Context, key scim.Key, users []string) ([]sc
 	k := x.kindNamed(userType)
 	of := make(map[string]scim.UserState, len(users))
 	for some := range slices.Chunk(users, chunk) {
-		if err := v.each(ctx, `SELECT e.value, r.version, r.created, r.modified, r.doc, `+accountColumns+`, (`+groupList+`r.id)
+		if err := v.each(ctx, `SELECT e.value, r.version, r.created, r.modified, r.doc, `+accountColumns+`, (`+groupList+`r.id AND m.member_type = 'User')
 			FROM {each $3}
 			LEFT JOIN @resources r ON r.tenant = $1::text AND r.directory = $2::text AND r.type = 'User' AND r.id = e.value
 			LEFT JOIN @accounts a ON a.tenant = $1::text AND a.directory = $2::text AND a.user_id = e.value`, func(rows *sql.Rows) error {

@@ -65,7 +65,12 @@
 //
 // Events are kept for the latest [Options.Events] of a tenant, the request log
 // for the latest [Options.Requests] of a directory. Accounts of deleted users
-// are kept as rule B1 asks. Lines of the request log about reads are written
-// some at a time, so that a read costs no write: a crash loses those of the last
-// second. What belongs to a write commits with it.
+// are kept as rule B1 asks.
+//
+// Lines of the request log about reads are written some at a time, so that a read
+// costs no write: a line waits for the first read after a second (on SQLite for
+// the first write too) or for [Store.Close]. Until then only its own process has
+// it, where [Store.Requests] shows it, and a crash loses it: of a process that
+// is asked for nothing more these are its last lines, however old they are. What
+// belongs to a write commits with it.
 package sqlstore

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -289,8 +290,9 @@ func (x *tx) Log(_ context.Context, entry *scim.LogEntry) error {
 	return nil
 }
 
-// Log implements [scim.Ledger]. The line is written with others after a
-// second at most, if anything is asked of the store then, or by Flush.
+// Log implements [scim.Ledger]. The line is written with others: once it has
+// waited for a second by the next Log or, on SQLite, after the next transaction;
+// else by Flush. Until then only the Requests of this Store returns it.
 func (s *Store) Log(ctx context.Context, entry *scim.LogEntry) error {
 	if x := s.running(ctx); x != nil {
 		return x.Log(ctx, entry)
@@ -328,6 +330,7 @@ func (s *Store) writeTurn(ctx context.Context) (done func(), err error) {
 type readLog struct {
 	mu       sync.Mutex
 	lines    []line
+	writing  []line // those that flush has taken and not yet written; never changed
 	oldest   time.Time
 	flushing sync.Mutex
 }
@@ -386,7 +389,7 @@ func (l *readLog) flush(ctx context.Context, s *Store) error {
 	defer l.flushing.Unlock()
 	l.mu.Lock()
 	lines := l.lines
-	l.lines = nil
+	l.lines, l.writing = nil, lines
 	l.mu.Unlock()
 	if len(lines) == 0 {
 		return nil
@@ -400,11 +403,14 @@ func (l *readLog) flush(ctx context.Context, s *Store) error {
 	}
 	v := view{Store: s, db: s.db}
 	// One statement for all tenants: each of its own would wait for the disk.
-	if _, err := v.exec(ctx, insertLinesOfAll, all.String()); err != nil {
-		l.mu.Lock()
+	_, err := v.exec(ctx, insertLinesOfAll, all.String())
+	l.mu.Lock()
+	if l.writing = nil; err != nil {
 		l.lines = append(lines, l.lines...)
 		l.oldest = time.Now() // not again at once
-		l.mu.Unlock()
+	}
+	l.mu.Unlock()
+	if err != nil {
 		return err
 	}
 	for key, n := range of {
@@ -418,29 +424,46 @@ func (l *readLog) flush(ctx context.Context, s *Store) error {
 	return nil
 }
 
-// Requests implements [scim.Ledger].
+// waiting returns the lines of a directory that may not have been written yet.
+func (l *readLog) waiting(key scim.Key) (lines []line) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, some := range [][]line{l.writing, l.lines} {
+		for i := range some {
+			if some[i].key == key {
+				lines = append(lines, some[i])
+			}
+		}
+	}
+	return lines
+}
+
+// Requests implements [scim.Ledger]. It writes nothing, for that could have to
+// wait: lines that are still buffered are put among the others.
 func (s *Store) Requests(ctx context.Context, key scim.Key, limit int) ([]*scim.LogEntry, error) {
 	v, err := s.flushed(ctx, key.Tenant)
 	if err != nil || limit <= 0 {
 		return nil, err
 	}
-	if v.tx == nil {
-		if err := s.Flush(ctx); err != nil {
-			return nil, err
+	// The buffer comes first: what leaves it meanwhile is then in the table.
+	lines := s.log.waiting(key)
+	if err := v.each(ctx, `SELECT at, id, entry FROM @requests WHERE tenant = $1::text AND directory = $2::text ORDER BY at DESC, id DESC LIMIT $3::bigint`, func(rows *sql.Rows) error {
+		l := line{key: key}
+		err := rows.Scan(&l.at, &l.id, &l.entry)
+		lines = append(lines, l)
+		return err
+	}, key.Tenant, key.Directory, int64(limit)); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(lines, func(a, b line) int { return cmp.Or(cmp.Compare(b.at, a.at), cmp.Compare(b.id, a.id)) })
+	lines = slices.CompactFunc(lines, func(a, b line) bool { return a.at == b.at && a.id == b.id })
+	lines = lines[:min(limit, len(lines))]
+	all := make([]*scim.LogEntry, len(lines))
+	for i := range lines {
+		all[i] = new(scim.LogEntry)
+		if err := json.Unmarshal([]byte(lines[i].entry), all[i]); err != nil {
+			return nil, fmt.Errorf("sqlstore: request log: %w", err)
 		}
 	}
-	var all []*scim.LogEntry
-	err = v.each(ctx, `SELECT entry FROM @requests WHERE tenant = $1::text AND directory = $2::text ORDER BY at DESC, id DESC LIMIT $3::bigint`, func(rows *sql.Rows) error {
-		var encoded []byte
-		if err := rows.Scan(&encoded); err != nil {
-			return err
-		}
-		entry := new(scim.LogEntry)
-		if err := json.Unmarshal(encoded, entry); err != nil {
-			return fmt.Errorf("sqlstore: request log: %w", err)
-		}
-		all = append(all, entry)
-		return nil
-	}, key.Tenant, key.Directory, int64(limit))
-	return all, err
+	return all, nil
 }

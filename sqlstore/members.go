@@ -91,6 +91,11 @@ const groupList = `SELECT {list g.id, g.external_id, g.display, b.selector} FROM
 	LEFT JOIN @bindings b ON b.tenant = m.tenant AND b.directory = m.directory AND b.group_id = m.group_id
 	WHERE m.tenant = $1::text AND m.directory = $2::text AND m.member_id = `
 
+// userFirst follows groupList where the id may be that of another resource than
+// a user: the memberships are then its own only if there is no such user.
+const userFirst = ` AND (m.member_type = 'User' OR NOT EXISTS (SELECT 1 FROM @resources u
+	WHERE u.tenant = $1::text AND u.directory = $2::text AND u.type = 'User' AND u.id = m.member_id))`
+
 // groupRefs reads what groupList found.
 func groupRefs(found []byte) ([]scim.GroupRef, error) {
 	if string(found) == "[]" {
@@ -127,7 +132,7 @@ func (v view) groupsOf(ctx context.Context, key scim.Key, users []string) ([][]s
 			}
 		}
 		var found []byte
-		err := v.db.QueryRowContext(ctx, v.statement(groupList+`$3::text`), key.Tenant, key.Directory, users[0]).Scan(&found)
+		err := v.db.QueryRowContext(ctx, v.statement(groupList+`$3::text`+userFirst), key.Tenant, key.Directory, users[0]).Scan(&found)
 		if err == nil {
 			all[0], err = groupRefs(found)
 		}
@@ -135,7 +140,7 @@ func (v view) groupsOf(ctx context.Context, key scim.Key, users []string) ([][]s
 	}
 	of := make(map[string][]scim.GroupRef, len(users))
 	for some := range slices.Chunk(users, chunk) {
-		if err := v.each(ctx, `SELECT e.value, (`+groupList+`e.value) FROM {each $3}`, func(rows *sql.Rows) error {
+		if err := v.each(ctx, `SELECT e.value, (`+groupList+`e.value`+userFirst+`) FROM {each $3}`, func(rows *sql.Rows) error {
 			var id string
 			var found []byte
 			err := rows.Scan(&id, &found)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -304,6 +305,109 @@ func TestWithoutPreparedStatements(t *testing.T) {
 			require.Len(t, entries, len(requests))
 		})
 	}
+}
+
+// The request log is read as it was written, whichever of its lines are
+// buffered, and nobody who reads it waits for a transaction.
+func TestRequestsDoesNotWait(t *testing.T) {
+	t.Parallel()
+	onEach(t, scim.CoreTypes(), &sqlstore.Options{LockTimeout: 100 * time.Millisecond}, func(t *testing.T, store *sqlstore.Store) {
+		line := func(path string) *scim.LogEntry {
+			return &scim.LogEntry{Directory: acme, Method: http.MethodGet, Path: path, Time: time.Now()}
+		}
+		paths := func(ctx context.Context, limit int) (all []string) {
+			lines, err := store.Requests(ctx, acme, limit)
+			require.NoError(t, err)
+			for _, l := range lines {
+				all = append(all, l.Path)
+			}
+			return all
+		}
+		outside := t.Context()
+		require.NoError(t, store.Log(outside, line("first")))
+		require.NoError(t, store.Flush(outside))
+		require.NoError(t, store.Log(outside, line("second")))
+		require.NoError(t, store.Log(outside, &scim.LogEntry{Directory: scim.Key{Tenant: acme.Tenant, Directory: "other"}, Path: "another directory's"}))
+		require.NoError(t, store.Do(outside, acme.Tenant, func(ctx context.Context, tx scim.Tx) error {
+			require.Equal(t, []string{"second", "first"}, paths(outside, 10))
+			require.NoError(t, tx.Log(ctx, line("third")))
+			require.Equal(t, []string{"third", "second", "first"}, paths(ctx, 10))
+			require.NoError(t, store.Log(outside, line("fourth")))
+			require.Equal(t, []string{"fourth", "second", "first"}, paths(outside, 10))
+			return nil
+		}))
+		want := []string{"fourth", "third", "second", "first"}
+		for limit := range 6 {
+			require.Equal(t, want[:min(limit, 4)], append([]string{}, paths(outside, limit)...))
+		}
+		require.NoError(t, store.Flush(outside))
+		require.Equal(t, want, paths(outside, 10))
+	})
+}
+
+// A line is seen once and stays, while it moves from the buffer to the table.
+func TestRequestsWhileLinesAreWritten(t *testing.T) {
+	t.Parallel()
+	onEach(t, scim.CoreTypes(), nil, func(t *testing.T, store *sqlstore.Store) {
+		const all = 100
+		var logged atomic.Int64
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for i := range all {
+				err := store.Log(t.Context(), &scim.LogEntry{Directory: acme, Status: i})
+				logged.Add(1)
+				if err = errors.Join(err, store.Flush(t.Context())); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		defer wg.Wait()
+		for n := 0; n < all; {
+			n = int(logged.Load())
+			lines, err := store.Requests(t.Context(), acme, 2*all)
+			require.NoError(t, err)
+			require.GreaterOrEqual(t, len(lines), n, "a line is not seen")
+			for i, l := range lines {
+				require.Equal(t, len(lines)-1-i, l.Status)
+			}
+		}
+	})
+}
+
+// A user and a group with the same id are members of groups of their own.
+func TestGroupsOfAnIDThatTwoHave(t *testing.T) {
+	t.Parallel()
+	onEach(t, scim.CoreTypes(), nil, func(t *testing.T, store *sqlstore.Store) {
+		ctx, types := t.Context(), scim.CoreTypes()
+		create(t, store, user(t, "x"))
+		for _, id := range []string{"x", "of the user", "of the group"} {
+			create(t, store, resource(t, types, "Group", id, map[string]any{"displayName": id}))
+		}
+		for id, typ := range map[string]string{"of the user": "User", "of the group": "Group"} {
+			_, err := store.ChangeMembers(ctx, scim.Ref{Directory: acme, Type: "Group", ID: id}, scim.MemberChange{Add: []scim.Member{{Value: "x", Type: typ}}}, 0)
+			require.NoError(t, err)
+		}
+		check := func(want string) {
+			for _, ids := range [][]string{{"x"}, {"x", "nobody"}} {
+				groups, err := store.GroupsOf(ctx, acme, ids)
+				require.NoError(t, err)
+				require.Len(t, groups[0], 1)
+				require.Equal(t, want, groups[0][0].ID)
+			}
+		}
+		check("of the user")
+		for _, ids := range [][]string{{"x"}, {"x", "nobody"}} {
+			require.NoError(t, store.Do(ctx, acme.Tenant, func(ctx context.Context, tx scim.Tx) error {
+				states, err := tx.UserStates(ctx, acme, ids)
+				require.NoError(t, err)
+				require.Len(t, states[0].Groups, 1)
+				require.Equal(t, "of the user", states[0].Groups[0].ID)
+				return nil
+			}))
+		}
+		require.NoError(t, store.Delete(ctx, user(t, "x").Ref(), 0))
+		check("of the group")
+	})
 }
 
 // What is kept is bounded: events by tenant, lines of the log by directory.
