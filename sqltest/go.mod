@@ -6,7 +6,7 @@ require (
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/muster-id/scim v0.0.0-00010101000000-000000000000
 	github.com/stretchr/testify v1.12.1
-	modernc.org/sqlite v1.38.2
+	modernc.org/sqlite v1.54.0
 )
 
 require (
