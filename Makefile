@@ -22,7 +22,7 @@ INTEROPFLAGS ?=
 
 .PHONY: help
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: test
 test: ## run all tests of all modules (TESTFLAGS='-race -run …')
@@ -47,8 +47,13 @@ interop: ## run software of others against the quickstart (INTEROPFLAGS='-only n
 	go run -C interop . -cache "$(CACHE)" $(INTEROPFLAGS)
 
 .PHONY: bench
-bench: ## print the speed figures, beside those of a peer
+bench: ## print the speed figures, beside those of a peer and of SQL written by hand
 	go run -C bench .
+	go run -C bench . sql
+
+.PHONY: bench-scale
+bench-scale: ## the same for a million users in PostgreSQL: some minutes, 10 GB of disk
+	go run -C bench . scale
 
 .PHONY: docs
 docs: ## write what is generated: docs/conformance.md, docs/dialects.md

@@ -28,7 +28,6 @@ type statementCost struct {
 	text  string
 	count int
 	took  time.Duration
-	args  []any // of the last time
 }
 
 // traced opens the database of db once more, with a trace.
@@ -45,7 +44,7 @@ func (t *trace) Connect(context.Context) (driver.Conn, error) {
 	}
 	inner, ok := conn.(tracedConn)
 	if !ok {
-		return nil, errors.Join(errors.New("the driver lacks what a trace relies on"), conn.Close())
+		return nil, errors.Join(errLacking, conn.Close())
 	}
 	return &traceConn{tracedConn: inner, trace: t}, nil
 }
@@ -53,7 +52,7 @@ func (t *trace) Connect(context.Context) (driver.Conn, error) {
 // Driver implements [driver.Connector].
 func (t *trace) Driver() driver.Driver { return t.driver }
 
-func (t *trace) add(text string, count int, took time.Duration, args []driver.NamedValue) {
+func (t *trace) add(text string, count int, took time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.statements == nil {
@@ -66,12 +65,6 @@ func (t *trace) add(text string, count int, took time.Duration, args []driver.Na
 	}
 	s.count += count
 	s.took += took
-	if args != nil {
-		s.args = s.args[:0]
-		for _, a := range args {
-			s.args = append(s.args, a.Value)
-		}
-	}
 }
 
 // take returns what has been sent since it was called last, what took longest first.
@@ -89,10 +82,13 @@ func (t *trace) take() []statementCost {
 	return all
 }
 
+var errLacking = errors.New("the driver lacks what a trace relies on")
+
 // tracedConn is what both drivers' connections are.
 type tracedConn interface {
 	driver.Conn
 	driver.ConnBeginTx
+	driver.ConnPrepareContext
 	driver.ExecerContext
 	driver.QueryerContext
 }
@@ -114,7 +110,7 @@ func (c *traceConn) CheckNamedValue(v *driver.NamedValue) error {
 func (c *traceConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
 	start := time.Now()
 	tx, err := c.tracedConn.BeginTx(ctx, opts)
-	c.trace.add("BEGIN", 1, time.Since(start), nil)
+	c.trace.add("BEGIN", 1, time.Since(start))
 	return &traceTx{tx, c.trace}, err
 }
 
@@ -122,7 +118,7 @@ func (c *traceConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.
 func (c *traceConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	start := time.Now()
 	result, err := c.tracedConn.ExecContext(ctx, query, args)
-	c.trace.add(query, 1, time.Since(start), args)
+	c.trace.add(query, 1, time.Since(start))
 	return result, err
 }
 
@@ -130,11 +126,59 @@ func (c *traceConn) ExecContext(ctx context.Context, query string, args []driver
 func (c *traceConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	start := time.Now()
 	rows, err := c.tracedConn.QueryContext(ctx, query, args)
-	c.trace.add(query, 1, time.Since(start), args)
+	c.trace.add(query, 1, time.Since(start))
 	if err != nil {
 		return nil, err
 	}
 	return &traceRows{rows, c.trace, query}, nil
+}
+
+// PrepareContext implements [driver.ConnPrepareContext]. To prepare counts as time of
+// the statement.
+func (c *traceConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	start := time.Now()
+	stmt, err := c.tracedConn.PrepareContext(ctx, query)
+	c.trace.add(query, 0, time.Since(start))
+	if err != nil {
+		return nil, err
+	}
+	inner, ok := stmt.(tracedStmt)
+	if !ok {
+		return nil, errors.Join(errLacking, stmt.Close())
+	}
+	return &traceStmt{inner, c.trace, query}, nil
+}
+
+// tracedStmt is what both drivers' statements are.
+type tracedStmt interface {
+	driver.Stmt
+	driver.StmtExecContext
+	driver.StmtQueryContext
+}
+
+type traceStmt struct {
+	tracedStmt
+	trace *trace
+	query string
+}
+
+// ExecContext implements [driver.StmtExecContext].
+func (s *traceStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	start := time.Now()
+	result, err := s.tracedStmt.ExecContext(ctx, args)
+	s.trace.add(s.query, 1, time.Since(start))
+	return result, err
+}
+
+// QueryContext implements [driver.StmtQueryContext].
+func (s *traceStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	start := time.Now()
+	rows, err := s.tracedStmt.QueryContext(ctx, args)
+	s.trace.add(s.query, 1, time.Since(start))
+	if err != nil {
+		return nil, err
+	}
+	return &traceRows{rows, s.trace, s.query}, nil
 }
 
 type traceTx struct {
@@ -146,7 +190,7 @@ type traceTx struct {
 func (x *traceTx) Commit() error {
 	start := time.Now()
 	err := x.Tx.Commit()
-	x.trace.add("COMMIT", 1, time.Since(start), nil)
+	x.trace.add("COMMIT", 1, time.Since(start))
 	return err
 }
 
@@ -160,7 +204,7 @@ type traceRows struct {
 func (r *traceRows) Next(values []driver.Value) error {
 	start := time.Now()
 	err := r.Rows.Next(values)
-	r.trace.add(r.query, 0, time.Since(start), nil)
+	r.trace.add(r.query, 0, time.Since(start))
 	return err
 }
 
@@ -168,6 +212,6 @@ func (r *traceRows) Next(values []driver.Value) error {
 func (r *traceRows) Close() error {
 	start := time.Now()
 	err := r.Rows.Close()
-	r.trace.add(r.query, 0, time.Since(start), nil)
+	r.trace.add(r.query, 0, time.Since(start))
 	return err
 }

@@ -7,7 +7,7 @@ require (
 	github.com/muster-id/scim v0.0.0
 	github.com/muster-id/scim/sqltest v0.0.0
 	github.com/stretchr/testify v1.12.1
-	modernc.org/sqlite v1.38.2
+	modernc.org/sqlite v1.54.0
 )
 
 require (
@@ -27,7 +27,7 @@ require (
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
-	modernc.org/libc v1.79.0 // indirect
+	modernc.org/libc v1.74.1 // indirect
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
 )

@@ -58,7 +58,8 @@
 //
 //	file:scim.db?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(5000)&_txlock=immediate
 //
-// [New] checks that. The pool of connections needs two at least, one of them for
+// [New] checks that, and refuses SQLite 3.51, which answers some filters wrongly:
+// take modernc.org/sqlite v1.54.0. The pool of connections needs two at least, one of them for
 // readers while a transaction runs: do not set MaxOpenConns to 1.
 //
 // # What is bounded

@@ -401,7 +401,7 @@ func (l *readLog) flush(ctx context.Context, s *Store) error {
 		all.add(one.key.Tenant, one.key.Directory, one.at, one.id, one.entry)
 		of[one.key]++
 	}
-	v := view{Store: s, db: s.db}
+	v := view{Store: s, db: s.querier(nil)}
 	// One statement for all tenants: each of its own would wait for the disk.
 	_, err := v.exec(ctx, insertLinesOfAll, all.String())
 	l.mu.Lock()

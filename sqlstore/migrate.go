@@ -165,8 +165,12 @@ func checkPostgreSQL(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
+// misreads reports whether a version of SQLite is one of those that were found to
+// answer queries of this package wrongly.
+func misreads(version string) bool { return strings.HasPrefix(version, "3.51.") }
+
 // checkPragmas returns an error that says which parameter of the data source
-// name is missing.
+// name is missing, or that the library is one that cannot be used.
 func checkPragmas(ctx context.Context, db *sql.DB) error {
 	conn, err := db.Conn(ctx)
 	if err != nil {
@@ -181,9 +185,15 @@ func checkPragmas(ctx context.Context, db *sql.DB) error {
 		return value
 	}
 	journal, synchronous, busy := read("journal_mode"), read("synchronous"), read("busy_timeout")
+	var version string
+	if err == nil {
+		err = conn.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(&version)
+	}
 	switch {
 	case err != nil:
 		return fmt.Errorf("sqlstore: %w", failure(err))
+	case misreads(version):
+		return fmt.Errorf("sqlstore: SQLite %s answers filters wrongly, as all of 3.51 do (EXISTS over json_each finds a row several times); take a driver with another version, such as modernc.org/sqlite v1.54.0", version)
 	case !strings.EqualFold(journal, "wal"):
 		return fmt.Errorf("sqlstore: the SQLite database has the journal mode %s, in which readers and writers wait for each other; it must be a file opened with _pragma=journal_mode(WAL)", journal)
 	case synchronous != "2" && synchronous != "3":

@@ -65,6 +65,8 @@ type Store struct {
 
 	prepared sync.Map // string → string: statements as the database has them
 
+	compiled compiled
+
 	writers queues
 	log     readLog
 }
@@ -113,7 +115,11 @@ func setDefault[T comparable](option *T, value T) {
 }
 
 // Close writes what is buffered. It does not close the database.
-func (s *Store) Close() error { return s.Flush(context.Background()) }
+func (s *Store) Close() error {
+	err := s.Flush(context.Background())
+	s.compiled.close()
+	return err
+}
 
 // now returns the time to the millisecond, as meta keeps it.
 func (s *Store) now() time.Time { return s.opts.Now().UTC().Truncate(time.Millisecond) }
@@ -165,7 +171,7 @@ func (s *Store) view(ctx context.Context, tenant string) (view, error) {
 	if x := s.running(ctx); x != nil {
 		return x.view(tenant)
 	}
-	return view{Store: s, db: s.db}, nil
+	return view{Store: s, db: s.querier(nil)}, nil
 }
 
 // statement returns a statement as the database has it. raw is a constant.

@@ -24,6 +24,8 @@ type tx struct {
 
 	known   map[scim.Ref]*known // what has been read, few
 	pending pending             // what is written before the commit
+
+	uncompiled []string // statements that others may want too
 }
 
 var _ scim.Tx = (*tx)(nil)
@@ -119,6 +121,9 @@ func (s *Store) transact(ctx context.Context, tenant string, fn func(context.Con
 	if err := t.Commit(); err != nil {
 		return failed(ctx, err)
 	}
+	for _, text := range x.uncompiled {
+		s.compiled.add(ctx, s.db, text)
+	}
 	return nil
 }
 
@@ -143,7 +148,7 @@ func (x *tx) lock(ctx context.Context) error {
 		take = `UPDATE @tenants SET seq = seq WHERE tenant = $1::text RETURNING seq, delivery, change`
 	}
 	for {
-		err := x.tx.QueryRowContext(limited, x.statement(take), x.tenant).Scan(&x.seq, &x.delivery, &x.change)
+		err := x.querier(x).QueryRowContext(limited, x.statement(take), x.tenant).Scan(&x.seq, &x.delivery, &x.change)
 		if errors.Is(err, sql.ErrNoRows) {
 			_, err = x.tx.ExecContext(limited, x.statement(`INSERT INTO @tenants (tenant, seq, delivery, change) VALUES ($1::text, 0, 0, 0) ON CONFLICT (tenant) DO NOTHING`), x.tenant)
 			if err == nil {
@@ -178,7 +183,7 @@ func (x *tx) view(tenant string) (view, error) {
 	if err := x.open(tenant); err != nil {
 		return view{}, err
 	}
-	return view{Store: x.Store, db: x.tx, tx: x}, nil
+	return view{Store: x.Store, db: x.querier(x), tx: x}, nil
 }
 
 // know keeps what has been read: a request asks about one resource several

@@ -68,7 +68,7 @@ type recorded struct {
 	to *Recorder
 }
 
-var errOldDriver = errors.New("sqltest: the driver cannot do without prepared statements")
+var errOldDriver = errors.New("sqltest: the driver is too old")
 
 func (c *recorded) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	e, ok := c.Conn.(driver.ExecerContext)
@@ -86,6 +86,44 @@ func (c *recorded) QueryContext(ctx context.Context, query string, args []driver
 	}
 	c.to.note(query, args)
 	return q.QueryContext(ctx, query, args)
+}
+
+func (c *recorded) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	p, ok := c.Conn.(driver.ConnPrepareContext)
+	if !ok {
+		return nil, errOldDriver
+	}
+	stmt, err := p.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return &recordedStmt{stmt, query, c.to}, nil
+}
+
+// recordedStmt is a statement that is noted when it is executed.
+type recordedStmt struct {
+	driver.Stmt
+
+	query string
+	to    *Recorder
+}
+
+func (s *recordedStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	e, ok := s.Stmt.(driver.StmtExecContext)
+	if !ok {
+		return nil, errOldDriver
+	}
+	s.to.note(s.query, args)
+	return e.ExecContext(ctx, args)
+}
+
+func (s *recordedStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	q, ok := s.Stmt.(driver.StmtQueryContext)
+	if !ok {
+		return nil, errOldDriver
+	}
+	s.to.note(s.query, args)
+	return q.QueryContext(ctx, args)
 }
 
 func (c *recorded) CheckNamedValue(v *driver.NamedValue) error {
