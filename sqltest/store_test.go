@@ -311,7 +311,7 @@ func TestWithoutPreparedStatements(t *testing.T) {
 // buffered, and nobody who reads it waits for a transaction.
 func TestRequestsDoesNotWait(t *testing.T) {
 	t.Parallel()
-	onEach(t, scim.CoreTypes(), &sqlstore.Options{LockTimeout: 100 * time.Millisecond}, func(t *testing.T, store *sqlstore.Store) {
+	onEach(t, scim.CoreTypes(), &sqlstore.Options{LockTimeout: 10 * time.Second}, func(t *testing.T, store *sqlstore.Store) {
 		line := func(path string) *scim.LogEntry {
 			return &scim.LogEntry{Directory: acme, Method: http.MethodGet, Path: path, Time: time.Now()}
 		}
