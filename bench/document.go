@@ -104,9 +104,9 @@ func teamsOf(i int) (first, second int) {
 	return first, second
 }
 
-// appendGroup appends a group of the given name and members, given by id.
-func appendGroup(dst []byte, name string, members []string) []byte {
-	dst = append(dst, `{"schemas":["`+groupURN+`"],"displayName":"`+name+`"`...)
+// groupBody returns a group of the given name and members, given by id.
+func groupBody(name string, members []string) []byte {
+	dst := []byte(`{"schemas":["` + groupURN + `"],"displayName":"` + name + `"`)
 	if len(members) > 0 {
 		dst = append(dst, `,"members":`...)
 		dst = appendMembers(dst, members)

@@ -120,7 +120,7 @@ func (p *population) bigWrites() (disturbance, error) {
 	if err != nil {
 		return disturbance{}, err
 	}
-	m := c.message(http.MethodPost, "/Groups", "", appendGroup(nil, "All at once", p.ids))
+	m := c.message(http.MethodPost, "/Groups", "", groupBody("All at once", p.ids))
 	return disturbance{name: "big write", write: func(int) error {
 		id, err := c.create(&m)
 		if err != nil {

@@ -517,7 +517,7 @@ func (w *scaleWorld) firstSync(from, directories, users int) (time.Duration, err
 	for i := range directories {
 		wait.Go(func() {
 			c := w.clients[syncTenant(from+i)]
-			m := c.message(http.MethodPost, "/Groups", "", appendGroup(nil, everyoneName, nil))
+			m := c.message(http.MethodPost, "/Groups", "", groupBody(everyoneName, nil))
 			group, err := c.create(&m)
 			for k := 0; k < users && err == nil; k++ {
 				number := sevenDigits(int(next.Add(1)))

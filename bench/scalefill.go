@@ -169,9 +169,9 @@ func (f *fill) patterns(ctx context.Context, c *client) ([]*patternTable, error)
 	}
 	first, err1 := post("/Users", scaleUser(patternFirst))
 	other, err2 := post("/Users", scaleUser(patternOther))
-	everyone, err3 := post("/Groups", appendGroup(nil, everyoneName, []string{first, other}))
-	hundred, err4 := post("/Groups", appendGroup(nil, hundredName, []string{first}))
-	crew, err5 := post("/Groups", appendGroup(nil, crewName(patternCrew), []string{other}))
+	everyone, err3 := post("/Groups", groupBody(everyoneName, []string{first, other}))
+	hundred, err4 := post("/Groups", groupBody(hundredName, []string{first}))
+	crew, err5 := post("/Groups", groupBody(crewName(patternCrew), []string{other}))
 	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 		return nil, err
 	}

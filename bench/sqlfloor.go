@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"regexp"
@@ -157,7 +158,7 @@ func (f *sqlFloor) fill(ctx context.Context, d *database, p *population) error {
 		}
 	}
 	for name, id := range p.groups {
-		run("insert group", id, int64(0), name, string(appendGroup(nil, name, nil)))
+		run("insert group", id, int64(0), name, string(groupBody(name, nil)))
 	}
 	for k, id := range p.ids {
 		u := p.floorUser(k, true, titleFirst)
@@ -213,7 +214,7 @@ func (p *population) floorUser(k int, active bool, title string) floorUser {
 func (f *sqlFloor) authenticate() (tenant string, err error) {
 	tenant, ok := f.tokens[sha256.Sum256([]byte(bearerToken))]
 	if !ok {
-		return "", fmt.Errorf("floor: no such token")
+		return "", errors.New("floor: no such token")
 	}
 	return tenant, nil
 }

@@ -89,7 +89,7 @@ func (p *population) createGroups() error {
 		names = append(names, teamName(t))
 	}
 	for _, name := range append(names, hundredName, everyoneName) {
-		m := p.client.message(http.MethodPost, "/Groups", "", appendGroup(nil, name, members[name]))
+		m := p.client.message(http.MethodPost, "/Groups", "", groupBody(name, members[name]))
 		id, err := p.client.create(&m)
 		if err != nil {
 			return fmt.Errorf("group %s: %w", name, err)

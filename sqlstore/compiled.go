@@ -40,7 +40,7 @@ func (c *compiled) add(ctx context.Context, db *sql.DB, text string) *sql.Stmt {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if other := c.of[text]; other != nil {
-		_ = stmt.Close() // nobody has used it
+		_ = stmt.Close() //nolint:sqlclosecheck // nobody has used it
 		return other
 	}
 	if c.of == nil {
@@ -74,7 +74,7 @@ func (c compiling) stmt(ctx context.Context, text string) *sql.Stmt {
 	stmt := c.compiled.get(text)
 	switch {
 	case c.tx == nil && stmt == nil:
-		return c.compiled.add(ctx, c.Store.db, text)
+		return c.compiled.add(ctx, c.db, text)
 	case c.tx == nil:
 		return stmt
 	case stmt == nil:
@@ -88,12 +88,12 @@ func (c compiling) plain() querier {
 	if c.tx != nil {
 		return c.tx.tx
 	}
-	return c.Store.db
+	return c.db
 }
 
 // ExecContext implements querier.
 func (c compiling) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	if stmt := c.stmt(ctx, query); stmt != nil {
+	if stmt := c.stmt(ctx, query); stmt != nil { //nolint:sqlclosecheck // it is kept
 		return stmt.ExecContext(ctx, args...)
 	}
 	return c.plain().ExecContext(ctx, query, args...)
@@ -101,7 +101,7 @@ func (c compiling) ExecContext(ctx context.Context, query string, args ...any) (
 
 // QueryContext implements querier.
 func (c compiling) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	if stmt := c.stmt(ctx, query); stmt != nil {
+	if stmt := c.stmt(ctx, query); stmt != nil { //nolint:sqlclosecheck // it is kept
 		return stmt.QueryContext(ctx, args...)
 	}
 	return c.plain().QueryContext(ctx, query, args...)
@@ -109,7 +109,7 @@ func (c compiling) QueryContext(ctx context.Context, query string, args ...any) 
 
 // QueryRowContext implements querier.
 func (c compiling) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	if stmt := c.stmt(ctx, query); stmt != nil {
+	if stmt := c.stmt(ctx, query); stmt != nil { //nolint:sqlclosecheck // it is kept
 		return stmt.QueryRowContext(ctx, args...)
 	}
 	return c.plain().QueryRowContext(ctx, query, args...)

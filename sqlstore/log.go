@@ -265,10 +265,12 @@ func (s *Store) pruneRequests(directory string) part {
 	if keep < 0 {
 		keep = math.MaxInt64
 	}
-	return part{`DELETE FROM @requests WHERE tenant = $1::text AND directory = $2::text
+	return part{
+		`DELETE FROM @requests WHERE tenant = $1::text AND directory = $2::text
 		AND at <= coalesce((SELECT at FROM @requests WHERE tenant = $1::text AND directory = $2::text ORDER BY at LIMIT 1 OFFSET $5::bigint), 9223372036854775807)
 		AND (at < $4::bigint OR at <= coalesce((SELECT at FROM @requests WHERE tenant = $1::text AND directory = $2::text ORDER BY at DESC LIMIT 1 OFFSET $3::bigint), 0))`,
-		[]any{directory, keep, before, int64(2 * s.linesBetween())}}
+		[]any{directory, keep, before, int64(2 * s.linesBetween())},
+	}
 }
 
 // linesBetween is how many lines of a directory are written between two removals
