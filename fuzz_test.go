@@ -77,9 +77,8 @@ func (w *world) consistent(t testing.TB, d *scim.Directory) {
 // of headers, a body. USER, GROUP and THEIRS stand for the ids of a user and a
 // group that are there, and of somebody else's user.
 //
-// Whatever is sent: the status is under 500 (or /Me, which is not implemented for
-// a provider's token), the answer is empty or SCIM, it
-// shows nothing of another directory, and the directory is consistent
+// Whatever is sent: the status is under 500 (but for /Me, where a provider's token
+// is answered 501), the answer is empty or SCIM, it shows nothing of another directory, and the directory is consistent
 // afterwards. The request is sent twice, because the second finds what the
 // first has left.
 func FuzzRequest(f *testing.F) {

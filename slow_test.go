@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/muster-id/scim"
+	"github.com/muster-id/scim/memstore"
 )
 
 // A slowClient takes an answer piece by piece, each when the test lets it.
@@ -59,7 +60,8 @@ func TestASlowClientHoldsNothing(t *testing.T) {
 	for _, target := range []string{"/Groups/%s", "/Groups", "/Groups?attributes=members"} {
 		t.Run(target, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, newManaged(scim.CoreTypes(), nil), nil)
+			store := newManaged(scim.CoreTypes(), nil)
+			w := newWorld(t, store, nil)
 			group, member := w.crowd(t, many)
 			if target == "/Groups/%s" {
 				target = fmt.Sprintf(target, group)
@@ -108,6 +110,9 @@ func TestASlowClientHoldsNothing(t *testing.T) {
 				doc.Members = r.Members
 			}
 			require.NotEmpty(t, doc.Members, "what was read before the group was gone")
+			if _, ok := store.(*memstore.Store); ok { // a database is read part by part
+				require.GreaterOrEqual(t, len(doc.Members), many-1, "the group as it was when reading began; who is deleted need not be shown")
+			}
 		})
 	}
 }
