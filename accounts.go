@@ -90,17 +90,26 @@ func (w *work) tellSome(ctx context.Context, subjects []subject) error {
 		if s.Account != nil && sameState(s.Account, s.next) {
 			continue
 		}
-		if err := w.tx.PutAccount(ctx, s.next); err != nil {
+		if err := w.keep(ctx, s.Account, s.next); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// keep stores the state of an account, and counts what has changed in it.
+func (w *work) keep(ctx context.Context, was, is *AccountState) error {
+	if err := w.count(ctx, was, is); err != nil {
+		return err
+	}
+	return w.tx.PutAccount(ctx, is)
+}
+
 func sameState(a, b *AccountState) bool {
 	return a.HostID == b.HostID && a.ExternalID == b.ExternalID && a.Email == b.Email && a.Active == b.Active &&
 		a.Deleted == b.Deleted && a.Held == b.Held && a.RefusedEmail == b.RefusedEmail && a.ApprovedEmail == b.ApprovedEmail &&
-		slices.Equal(a.Grants, b.Grants)
+		slices.Equal(a.Grants, b.Grants) && a.Pending == b.Pending && a.Since.Equal(b.Since) && a.Frozen == b.Frozen &&
+		a.Unmanaged == b.Unmanaged && slices.Equal(a.Found, b.Found)
 }
 
 // load reads who of the subjects is not known yet, and lets their groups claim
@@ -168,6 +177,12 @@ func (w *work) account(ctx context.Context, s *subject) (*Account, error) {
 		}
 		next.Grants = grants
 	}
+	if err := w.freeze(ctx, s); err != nil {
+		return nil, err
+	}
+	if err := w.guard(ctx, s); err != nil {
+		return nil, err
+	}
 	var before []Grant
 	if s.Account != nil {
 		before = s.Account.Grants
@@ -181,7 +196,7 @@ func (w *work) account(ctx context.Context, s *subject) (*Account, error) {
 // grants turns groups into roles (rules C1 to C7): the mapper's, and those
 // given by hand, which stay.
 func (w *work) grants(ctx context.Context, user *Resource, groups []GroupRef, had []Grant) ([]Grant, error) {
-	grants, err := w.roles.Roles(ctx, w.dir, user, groups)
+	grants, err := w.mapper.Roles(ctx, w.dir, user, groups)
 	if err != nil {
 		return nil, hostError("scim: RoleMapper", err)
 	}

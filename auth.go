@@ -35,6 +35,9 @@ type Caller struct {
 	Actor     string        // what log and events call the client, and whose requests [Limits].Rate counts: a token's label, never the token
 	Fired     attr.Lenience // tolerances that the credential needed
 
+	// Scope is what the client may do; the zero value is everything.
+	Scope Scope
+
 	// Subject is the id of the user whose credential it is, for /Me (RFC 7644
 	// section 3.11); "" if it is nobody's, as a provider's token. It neither
 	// gives nor takes a right: the caller may do what any caller for its

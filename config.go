@@ -22,6 +22,16 @@ type Config struct {
 	// state is kept and nobody is told.
 	Provisioner Provisioner
 
+	// Catalog says what the application's roles mean to the rules about
+	// administrators and seats.
+	Catalog RoleCatalog
+
+	// Directories keeps the directories where they change while the program
+	// runs: package directory. With it the rules that count (last administrator,
+	// seats, mass changes) hold, which need a [Ledger]. nil: directories are what
+	// the Authenticator says.
+	Directories DirectorySource
+
 	// ProvisionTimeout bounds one call of a hook, 10 seconds by default. A
 	// hook that ignores its context for a second more is abandoned, and the
 	// request is rolled back.

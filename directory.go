@@ -24,6 +24,27 @@ type Directory struct {
 	Policy   Policy
 	Dialect  Dialect // the zero value is Auto
 	Disabled bool    // every request is answered with 403 (rule B9)
+
+	// Roles turns the directory's groups into roles; nil: the RoleMapper that
+	// the handler was made with.
+	Roles RoleMapper
+
+	// Profile says which attributes of a user the profile is made of (rule E4);
+	// nil: the standard ones.
+	Profile *ProfileMap
+
+	// Shared says that the tenant has other directories too, so that a person's
+	// account is what all of them say together (rule A9). It needs a [Ledger].
+	Shared bool
+
+	// Claims are the ids of retired directories of the tenant: who was
+	// provisioned by one of them and comes with the same externalId or verified
+	// email gets the same host account (rule B9, rebinding).
+	Claims []string
+
+	// Revision is the [Tally.Revision] at which all this was read, where
+	// [Config.Directories] is set.
+	Revision uint64
 }
 
 // Key returns what every key of the directory's resources begins with.
@@ -56,6 +77,22 @@ type Policy struct {
 
 	// DuplicateGroupNames allows groups with the same displayName (rule C11).
 	DuplicateGroupNames bool
+
+	// Off are the parts of provisioning that are switched off (rule B10).
+	Off Switches
+
+	// Lock says who may change what by hand (rule C8). The library tells the
+	// host, which enforces it: package directory's Can.
+	Lock LockPolicy
+
+	// Seats says what happens to who would need a seat that is not there (rule
+	// E1), FreeRole which role such a person gets under FreeRoleSeats.
+	Seats    SeatPolicy
+	FreeRole string
+
+	// MassChange says what happens when very many people lose access at once
+	// (rule B8).
+	MassChange MassChangePolicy
 
 	// RejoinByEmail gives a person who was deleted and comes back with
 	// another externalId, or none, the same host account if the email is the
@@ -109,6 +146,52 @@ type UnknownMemberPolicy uint8
 const (
 	DropUnknownMembers   UnknownMemberPolicy = iota // left out, and noted in the request log
 	RejectUnknownMembers                            // 400
+)
+
+// Switches are the parts of provisioning that can be switched off for a
+// directory (rule B10). What is off is frozen in the accounts; the directory
+// itself follows the provider all the same.
+type Switches uint8
+
+// The switches.
+const (
+	CreateUsers Switches = 1 << iota
+	UpdateAttributes
+	DeactivateUsers
+	SyncGroups
+)
+
+// LockPolicy says who may change accounts and groups by hand while a directory
+// provisions them (rule C8).
+type LockPolicy uint8
+
+// The lock policies.
+const (
+	ManagedOnly   LockPolicy = iota // managed users are the provider's, legacy users the administrator's
+	StrictLock                      // no invitations, nothing by hand, groups read-only
+	LastWriteWins                   // both may write
+)
+
+// SeatPolicy says what happens where the tenant has no seat left (rule E1).
+type SeatPolicy uint8
+
+// The seat policies.
+const (
+	RefuseSeats   SeatPolicy = iota // 403 for a write to that user; through a group the grants beyond the limit are held
+	FreeRoleSeats                   // Policy.FreeRole instead of the billable roles
+	HoldSeats                       // the account is held; released first in, first out
+	OverageSeats                    // granted all the same, and told of
+)
+
+// MassChangePolicy says what happens when more than a fifth of a directory's
+// active users, and more than ten, are deactivated or deleted within an hour
+// (rule B8).
+type MassChangePolicy uint8
+
+// The policies for mass changes.
+const (
+	AlertMassChange MassChangePolicy = iota // an event; applied
+	HoldMassChange                          // an event; 503 until an administrator confirms
 )
 
 // lenience returns the tolerances of the directory's dialect.

@@ -8,10 +8,6 @@ import (
 	"github.com/muster-id/scim/attr"
 )
 
-// heldForDomain is the reason for holding an account outside the registered
-// domains.
-const heldForDomain = "the email is outside the organization's registered domains"
-
 // registered reports whether the email's domain is one of the directory's,
 // exactly: a subdomain is another domain.
 func registered(d *Directory, email string) bool {
@@ -49,7 +45,7 @@ func checkDomain(d *Directory, r *Resource) (held string, err error) {
 		return "", nil
 	}
 	if d.Policy.Domain == GuestDomain {
-		return heldForDomain, nil
+		return HeldForDomain, nil
 	}
 	_, domain := splitEmail(attr.Fold(email))
 	if len(d.Domains) == 0 {

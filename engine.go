@@ -24,9 +24,10 @@ type Engine struct {
 	ledger  Ledger      // nil: no transactions
 
 	roles       RoleMapper
-	binder      Binder    // nil: the mapping names groups by id alone
-	committer   Committer // nil
-	resolver    Resolver  // nil
+	binder      Binder        // nil: the mapping names groups by id alone
+	committer   Committer     // nil
+	usage       UsageReporter // nil
+	resolver    Resolver      // nil
 	provisioner Provisioner
 
 	hooks hooks
@@ -50,8 +51,15 @@ func NewEngine(store Store, roles RoleMapper, cfg *Config) (*Engine, error) {
 	e.binder, _ = roles.(Binder)
 	e.committer, _ = resolved.Provisioner.(Committer)
 	e.resolver, _ = resolved.Provisioner.(Resolver)
+	e.usage, _ = resolved.Provisioner.(UsageReporter)
 	if e.ledger == nil && e.resolver != nil {
 		return nil, errors.New("scim: a Provisioner that is a Resolver needs a store that is a Ledger: links and holds must be kept with the user (rule A7)")
+	}
+	switch {
+	case e.ledger == nil && resolved.Directories != nil:
+		return nil, errors.New("scim: Config.Directories needs a store that is a Ledger: what is counted must be kept with the accounts")
+	case e.usage != nil && resolved.Directories == nil:
+		return nil, errors.New("scim: a Provisioner that is a UsageReporter needs Config.Directories (package directory): without it nobody counts administrators and seats")
 	}
 	return e, nil
 }
@@ -92,6 +100,9 @@ type work struct {
 	*Engine
 	*request
 	tx Tx
+
+	mapper RoleMapper // the directory's
+	binder Binder     // the mapper, nil if it names groups by id alone
 
 	events []*Event
 	few    [4]*Event // where events are: most requests cause no more
@@ -148,6 +159,9 @@ func (e *Engine) write(ctx context.Context, q *request, retry bool, fn func(ctx 
 	}
 	err := e.ledger.Do(ctx, q.Directory.Tenant, func(ctx context.Context, tx Tx) error {
 		w := q.begin(e, tx)
+		if err := w.refresh(ctx); err != nil {
+			return err
+		}
 		if err := fn(ctx, w); err != nil {
 			return err
 		}
@@ -166,7 +180,39 @@ func (q *request) begin(e *Engine, tx Tx) *work {
 	q.Changed = nil
 	q.work = work{Engine: e, request: q, tx: tx}
 	q.work.events = q.work.few[:0]
+	q.work.useMapper()
 	return &q.work
+}
+
+// useMapper takes the directory's own mapper, or else the engine's.
+func (w *work) useMapper() {
+	w.mapper, w.binder = w.roles, w.Engine.binder
+	if w.dir.Roles != nil {
+		w.mapper = w.dir.Roles
+		w.binder, _ = w.mapper.(Binder)
+	}
+}
+
+// refresh takes the present state of the directory where the one that the
+// request was let in with is out of date.
+func (w *work) refresh(ctx context.Context) error {
+	if w.cfg.Directories == nil {
+		return nil
+	}
+	tally, err := w.tx.Tally(ctx)
+	if err != nil || tally.Revision == w.dir.Revision {
+		return err
+	}
+	d, err := w.cfg.Directories.Current(ctx, tally, w.Directory)
+	if err != nil {
+		return err
+	}
+	if d.Disabled {
+		return errDisabled()
+	}
+	w.dir, w.lenience = d, d.lenience()
+	w.useMapper()
+	return nil
 }
 
 // finish writes what commits with the state: events in order, deliveries, the

@@ -68,6 +68,7 @@ type Error struct {
 	Status     int           // an HTTP status of 400 or more
 	Type       ErrorType     // may be empty
 	Detail     string        // names the attribute, the rule and the remedy; safe to send
+	Reason     Reason        // the rule, for the request log; may be empty
 	RetryAfter time.Duration // sent in whole seconds, rounded up; 0: not sent
 	Err        error         // the cause; may be nil
 

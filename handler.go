@@ -142,7 +142,7 @@ func (x *exchange) serve(ctx context.Context) error {
 		x.q.Method, x.q.Path = strings.Clone(x.q.Method), strings.Clone(x.q.Path)
 	}
 	if caller.Directory.Disabled {
-		return refuse(http.StatusForbidden, "", "provisioning is switched off for this directory; switch it on in the application")
+		return errDisabled()
 	}
 	if err := x.slowDown(); err != nil {
 		return err
@@ -200,6 +200,10 @@ func loggable(s string) string {
 // isText reports whether s is what a store can have as text: no resource has an
 // id that is not, and a database would fail over it.
 func isText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
+
+func errDisabled() *Error {
+	return refuse(http.StatusForbidden, "", "provisioning is switched off for this directory; switch it on in the application")
+}
 
 func authenticationError(err error) error {
 	switch {

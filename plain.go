@@ -294,3 +294,16 @@ func (plainTx) Bind(context.Context, Key, Binding, ...string) error        { ret
 func (plainTx) Append(context.Context, ...*Event) error                    { return nil }
 func (plainTx) Log(context.Context, *LogEntry) error                       { return nil }
 func (plainTx) Deliver(context.Context, ...Delivery) ([]Delivery, error)   { return nil, nil }
+func (plainTx) Tally(context.Context) (*Tally, error)                      { return new(Tally), nil }
+func (plainTx) PutTally(context.Context, *Tally) error                     { return nil }
+func (plainTx) People(context.Context, string, string, string) ([]*AccountState, error) {
+	return nil, nil
+}
+
+func (plainTx) Waiting(context.Context, Key, string, int) ([]*AccountState, error) {
+	return nil, nil
+}
+
+func (plainTx) Accounts(context.Context, Key, string, int) ([]*AccountState, error) {
+	return nil, nil
+}

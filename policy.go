@@ -14,6 +14,10 @@ var (
 	emailSources   = []string{EmailsThenUserName: "emails", UserNameThenEmails: "userName"}
 	domainPolicies = []string{RejectDomain: "reject", GuestDomain: "guest", AnyDomain: "any"}
 	memberPolicies = []string{DropUnknownMembers: "drop", RejectUnknownMembers: "reject"}
+	lockPolicies   = []string{ManagedOnly: "managed", StrictLock: "strict", LastWriteWins: "last-write-wins"}
+	seatPolicies   = []string{RefuseSeats: "refuse", FreeRoleSeats: "free-role", HoldSeats: "hold", OverageSeats: "overage"}
+	massPolicies   = []string{AlertMassChange: "alert", HoldMassChange: "hold"}
+	switchNames    = []string{"create", "update", "deactivate", "groups"} // by bit
 )
 
 func nameOf[T ~uint8](names []string, v T) string {
@@ -68,6 +72,33 @@ func (p UnknownMemberPolicy) MarshalText() ([]byte, error) { return []byte(p.Str
 // UnmarshalText reads the policy's name.
 func (p *UnknownMemberPolicy) UnmarshalText(text []byte) error { return named(memberPolicies, p, text) }
 
+// String returns the policy's name: managed, strict or last-write-wins.
+func (p LockPolicy) String() string { return nameOf(lockPolicies, p) }
+
+// MarshalText returns the policy's name.
+func (p LockPolicy) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText reads the policy's name.
+func (p *LockPolicy) UnmarshalText(text []byte) error { return named(lockPolicies, p, text) }
+
+// String returns the policy's name: refuse, free-role, hold or overage.
+func (p SeatPolicy) String() string { return nameOf(seatPolicies, p) }
+
+// MarshalText returns the policy's name.
+func (p SeatPolicy) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText reads the policy's name.
+func (p *SeatPolicy) UnmarshalText(text []byte) error { return named(seatPolicies, p, text) }
+
+// String returns the policy's name: alert or hold.
+func (p MassChangePolicy) String() string { return nameOf(massPolicies, p) }
+
+// MarshalText returns the policy's name.
+func (p MassChangePolicy) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText reads the policy's name.
+func (p *MassChangePolicy) UnmarshalText(text []byte) error { return named(massPolicies, p, text) }
+
 // MarshalText returns the dialect's name.
 func (d Dialect) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
@@ -75,4 +106,39 @@ func (d Dialect) MarshalText() ([]byte, error) { return []byte(d.String()), nil 
 func (d *Dialect) UnmarshalText(text []byte) (err error) {
 	*d, err = ParseDialect(string(text))
 	return err
+}
+
+// Has reports whether all of the switches are among s.
+func (s Switches) Has(all Switches) bool { return s&all == all }
+
+// String returns the names of the switches, separated by commas: create,
+// update, deactivate, groups.
+func (s Switches) String() string {
+	var names []string
+	for i, name := range switchNames {
+		if s.Has(1 << i) {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ",")
+}
+
+// MarshalText returns what String does.
+func (s Switches) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads what MarshalText returns.
+func (s *Switches) UnmarshalText(text []byte) error {
+	var all Switches
+	for name := range strings.SplitSeq(string(text), ",") {
+		if name == "" {
+			continue
+		}
+		i := slices.Index(switchNames, name)
+		if i < 0 {
+			return fmt.Errorf("scim: %q is none of %s", name, strings.Join(switchNames, ", "))
+		}
+		all |= 1 << i
+	}
+	*s = all
+	return nil
 }

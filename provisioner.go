@@ -89,6 +89,10 @@ type Profile struct {
 	PreferredUserName           string
 	Picture, PhoneNumber        string
 	Locale                      string
+
+	// Custom are attributes of the host's own choice ([ProfileMap]), by their
+	// names; nil where there are none.
+	Custom map[string]string
 }
 
 // A Change says why a [Provisioner] is called. It explains; the state is
@@ -104,6 +108,7 @@ const (
 	Reactivated Change = "reactivated"
 	Deleted     Change = "deleted"
 	Resynced    Change = "resynced"
+	Released    Change = "released" // the directory no longer manages the account (rule B9)
 )
 
 // Source says where a grant comes from (rule C7).

@@ -141,6 +141,11 @@ type MemberStore interface {
 // grants, events and request log commit together or not at all.
 type Ledger interface {
 	MemberStore
+	AccountReader
+
+	// Tally returns what is counted of a tenant, the zero Tally where nothing
+	// was. It must not be changed.
+	Tally(ctx context.Context, tenant string) (*Tally, error)
 
 	// Do runs fn in a transaction of the tenant and commits if fn returns
 	// nil. Transactions of one tenant run one after the other; its readers do
@@ -178,6 +183,15 @@ type Ledger interface {
 // time. Events get their sequence numbers at Append, gapless in each tenant.
 type Tx interface {
 	MemberStore
+	AccountReader
+
+	// Tally returns what is counted of the tenant, the zero Tally where nothing
+	// was. It must not be changed, and is read with the tenant's lock: asking
+	// for it costs nothing.
+	Tally(ctx context.Context) (*Tally, error)
+
+	// PutTally replaces it. The Tally must not be changed afterwards.
+	PutTally(ctx context.Context, t *Tally) error
 
 	// UserStates returns each of the users in turn with what is kept beside it.
 	// Account must not be changed; Groups is the caller's.
@@ -216,6 +230,22 @@ type Tx interface {
 	Deliver(ctx context.Context, changes ...Delivery) ([]Delivery, error)
 }
 
+// An AccountReader finds accounts by other things than their user's id.
+type AccountReader interface {
+	// People returns the accounts of a tenant, in all its directories, that have
+	// that HostID or that folded email ([FoldEmail]): those of deleted users
+	// too, in order of directory and user. An empty text finds nothing.
+	People(ctx context.Context, tenant, hostID, email string) ([]*AccountState, error)
+
+	// Waiting returns accounts of a directory that wait for something
+	// ([AccountState.Waits]), those of deleted users too, in order of the user's
+	// id: those with a greater id than after, limit at most.
+	Waiting(ctx context.Context, directory Key, after string, limit int) ([]*AccountState, error)
+
+	// Accounts is Waiting for all accounts of a directory.
+	Accounts(ctx context.Context, directory Key, after string, limit int) ([]*AccountState, error)
+}
+
 // A Binding is a group that selectors of a role mapping are bound to. It stays
 // when the group is deleted, so that a namesake does not inherit the mapping
 // (rule C4).
@@ -239,7 +269,59 @@ type AccountState struct {
 	// RefusedEmail is the change of email that was refused or held back last
 	// (rule A4), ApprovedEmail the one that an administrator approved.
 	RefusedEmail, ApprovedEmail string
+
+	// Pending is what the account has not got yet or has kept although the
+	// directory says otherwise, and Since when that began, or the hold: who
+	// waits for a seat is served in that order (rule E1).
+	Pending Pending
+	Since   time.Time
+
+	// Frozen is what the host was told before a part of provisioning was
+	// switched off (rule B10); nil if nothing differs.
+	Frozen *Frozen
+
+	// Found are the roles that the person had before the account was linked
+	// (rule A7), for [RestoreAccounts].
+	Found []string
+
+	// Unmanaged says that the directory was retired and the account released to
+	// the application (rule B9).
+	Unmanaged bool
 }
+
+// Waits reports whether the account is not what the directory says.
+func (a *AccountState) Waits() bool { return a.Held != "" || a.Pending != 0 }
+
+// Pending says how an account differs from what the directory says, other than
+// by being held.
+type Pending uint8
+
+// What can be pending.
+const (
+	PendingSeat       Pending = 1 << iota // billable grants are withheld until a seat is free (rule E1)
+	PendingAdmin                          // the role of the last administrator was kept (rule B7)
+	PendingCreate                         // switched off when the user was created (rule B10)
+	PendingUpdate                         // switched off when attributes changed
+	PendingDeactivate                     // switched off when the user was deactivated or deleted
+	PendingGroups                         // switched off when groups changed
+	PendingGrants                         // grants that are left to the worker (rule B6)
+)
+
+// Frozen is what an account keeps of a user while parts of provisioning are
+// switched off.
+type Frozen struct {
+	Profile *Profile   `json:"profile,omitempty"` // nil: it is not frozen
+	Groups  []GroupRef `json:"groups,omitempty"`  // meaningful with PendingGroups
+}
+
+// Reasons for which the library holds an account by itself and lets it go when
+// they are gone, the values of [AccountState.Held]. Any other reason is the
+// host's, and stands until [Engine.Release].
+const (
+	HeldForDomain = "the email is outside the organization's registered domains"
+	HeldForEmail  = "another person's account still has this email"
+	HeldForSeat   = "the organization has no seat left"
+)
 
 // A UserState is a user of a directory with what is kept beside it.
 type UserState struct {

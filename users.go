@@ -34,7 +34,7 @@ func (w *work) createUser(ctx context.Context, r *Resource) (*Resource, error) {
 	if kept, err := w.keptBy(ctx, r, next.Email); err != nil {
 		return nil, err
 	} else if kept {
-		next.Held = heldForEmail
+		next.Held = HeldForEmail
 	}
 	if !again && w.resolver != nil {
 		if change, err = w.resolve(ctx, r, next); err != nil {
@@ -90,7 +90,7 @@ func (w *work) rejoin(ctx context.Context, r *Resource, email string, next *Acco
 			next.Held = "the email that this account had is another person's now"
 		}
 	}
-	if old.Held != "" && old.Held != heldForDomain { // the domain is checked anew
+	if old.Held != "" && old.Held != HeldForDomain { // the domain is checked anew
 		next.Held = old.Held
 	}
 	return true, w.tx.PutAccount(ctx, &AccountState{User: old.User, Deleted: true})
@@ -195,10 +195,6 @@ func (w *work) emailTaken(ctx context.Context, r *Resource, q *Query, email stri
 	}
 }
 
-// heldForEmail is the reason for holding an account whose email another account
-// of the directory has kept.
-const heldForEmail = "another person's account still has this email"
-
 // freeEmail refuses an email that another user or another account has.
 func (w *work) freeEmail(ctx context.Context, r *Resource, email string) error {
 	if err := w.uniqueEmail(ctx, r, email); err != nil {
@@ -206,7 +202,7 @@ func (w *work) freeEmail(ctx context.Context, r *Resource, email string) error {
 	}
 	kept, err := w.keptBy(ctx, r, email)
 	if err == nil && kept {
-		return fmt.Errorf("%w: %s; approve that person's change first", ErrUniqueness, heldForEmail)
+		return fmt.Errorf("%w: %s; approve that person's change first", ErrUniqueness, HeldForEmail)
 	}
 	return err
 }
@@ -288,7 +284,7 @@ func (w *work) recheck(email emailChange, before, next *Resource, state *Account
 	if err != nil {
 		return err
 	}
-	if state.Held == "" || state.Held == heldForDomain { // another reason stands
+	if state.Held == "" || state.Held == HeldForDomain { // another reason stands
 		state.Held = held
 	}
 	return nil
@@ -339,5 +335,5 @@ func (w *work) deleteUser(ctx context.Context, r *Resource) error {
 		return err
 	}
 	next.HostID = cmp.Or(account.HostID, next.HostID)
-	return w.tx.PutAccount(ctx, &next)
+	return w.keep(ctx, person.Account, &next)
 }
