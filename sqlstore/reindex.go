@@ -16,7 +16,13 @@ import (
 // rest by the old one. An error wraps [scim.ErrUniqueness] where two resources
 // share a value that must be unique now; it may be called again then, when one
 // has been changed.
+//
+// It is called too, once for each directory, after a migration that says so in the
+// package documentation: it writes anew what accounts are found by.
 func (s *Store) Reindex(ctx context.Context, directory scim.Key) error {
+	if err := s.reindexAccounts(ctx, directory); err != nil {
+		return err
+	}
 	const some = 200
 	for _, k := range s.kinds {
 		for last := ""; ; {
