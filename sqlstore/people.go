@@ -170,7 +170,7 @@ func (v view) accountStates(ctx context.Context, tenant, raw string, args ...any
 func (s *Store) reindexAccounts(ctx context.Context, key scim.Key) error {
 	const waiting, email, host = 0, 1, 2
 	type indexed [3]any
-	for last, n := "", chunk; n == chunk; {
+	for last, n := "", reindexed; n == reindexed; {
 		err := s.do(ctx, key.Tenant, func(ctx context.Context, x *tx) error {
 			v, err := x.accountsSeen(ctx, key.Tenant)
 			if err != nil {
@@ -203,7 +203,7 @@ func (s *Store) reindexAccounts(ctx context.Context, key scim.Key) error {
 					stale.add(last, is[waiting], is[email], is[host])
 				}
 				return nil
-			}, key.Tenant, key.Directory, after, int64(chunk))
+			}, key.Tenant, key.Directory, after, int64(reindexed))
 			if err != nil || stale.n == 0 {
 				return err
 			}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"math"
 
 	scim "github.com/muster-id/scim"
@@ -63,8 +62,11 @@ func (s *Store) Records(ctx context.Context, tenant string, kind directory.Kind,
 
 // PutRecord implements [directory.Storage].
 func (s *Store) PutRecord(ctx context.Context, r *directory.Record) (version uint64, err error) {
-	if !storableKey(r.RecordKey) || !storable(string(r.Data)) {
-		return 0, fmt.Errorf("sqlstore: a record of the kind %q: its key must be text, and its data JSON, in UTF-8 and without the character U+0000", r.Kind)
+	switch {
+	case r.Kind == "" || r.ID == "":
+		return 0, errors.New("sqlstore: put record: a record without kind or ID")
+	case !storableKey(r.RecordKey) || !storable(string(r.Data)):
+		return 0, errors.New("sqlstore: put record: key and data of a record must be UTF-8 without the character U+0000")
 	}
 	err = s.do(ctx, r.Tenant, func(ctx context.Context, x *tx) error {
 		v, err := x.view(r.Tenant)
@@ -89,7 +91,10 @@ func (s *Store) PutRecord(ctx context.Context, r *directory.Record) (version uin
 		}
 		return scim.ErrVersion
 	})
-	return version, err
+	if err != nil {
+		return 0, err
+	}
+	return version, nil
 }
 
 // DeleteRecord implements [directory.Storage].
@@ -110,7 +115,7 @@ func (s *Store) DeleteRecord(ctx context.Context, key directory.RecordKey) error
 // those that wait for each other, and its error wraps [scim.ErrUnavailable].
 func (s *Store) Claim(ctx context.Context, name, tenant string) (holder string, err error) {
 	if !storable(name) {
-		return "", errors.New("sqlstore: a name that is claimed must be UTF-8 and without the character U+0000")
+		return "", errors.New("sqlstore: claim: a name must be UTF-8 and without the character U+0000")
 	}
 	err = s.do(ctx, tenant, func(ctx context.Context, x *tx) error {
 		v, err := x.view(tenant)

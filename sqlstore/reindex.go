@@ -8,6 +8,9 @@ import (
 	scim "github.com/muster-id/scim"
 )
 
+// reindexed is how many rows are written anew in one transaction.
+const reindexed = 200
+
 // Reindex writes anew what filters and sorting look at, for all resources of a
 // directory, as the schemas now have it. It is called after a change of a schema
 // that makes an attribute comparable in another way. Resources keep their
@@ -23,7 +26,6 @@ func (s *Store) Reindex(ctx context.Context, directory scim.Key) error {
 	if err := s.reindexAccounts(ctx, directory); err != nil {
 		return err
 	}
-	const some = 200
 	for _, k := range s.kinds {
 		for last := ""; ; {
 			n := 0
@@ -42,7 +44,7 @@ func (s *Store) Reindex(ctx context.Context, directory scim.Key) error {
 					r, err := v.resource(directory, k, &row)
 					all = append(all, r)
 					return err
-				}, directory.Tenant, directory.Directory, k.typ.Name, last, some)
+				}, directory.Tenant, directory.Directory, k.typ.Name, last, reindexed)
 				for _, r := range all {
 					if err == nil {
 						err = v.reindex(ctx, k, r)
@@ -55,7 +57,7 @@ func (s *Store) Reindex(ctx context.Context, directory scim.Key) error {
 			if err != nil {
 				return uniqueness(err)
 			}
-			if n < some {
+			if n < reindexed {
 				break
 			}
 		}
