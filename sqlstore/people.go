@@ -132,7 +132,7 @@ func (v view) people(ctx context.Context, tenant, hostID, email string) ([]*scim
 	return v.accountStates(ctx, tenant, `SELECT a.directory, a.user_id, `+accountColumns+` FROM @accounts a
 			WHERE a.tenant = $1::text AND a.host_key = $2::text
 		UNION ALL SELECT a.directory, a.user_id, `+accountColumns+` FROM @accounts a
-			WHERE a.tenant = $1::text AND a.email_key = $3::text AND coalesce(a.host_key, '') <> $2::text
+			WHERE a.tenant = $1::text AND a.email_key = $3::text AND a.host_key IS DISTINCT FROM $2::text
 		ORDER BY 1, 2`, tenant, indexKey(hostID), indexKey(email))
 }
 
