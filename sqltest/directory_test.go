@@ -138,6 +138,36 @@ var directoryRequests = []struct {
 	}},
 }
 
+// fillDirectories writes what directoryRequests ask for.
+func (s *service) fillDirectories(name string) {
+	s.t.Helper()
+	require.NoError(s.t, s.store.Do(s.t.Context(), acme.Tenant, func(ctx context.Context, tx scim.Tx) error {
+		for i := range 100 {
+			r := record(acme.Tenant, directory.KindToken, fmt.Sprintf("r%d", i))
+			if _, err := s.store.PutRecord(ctx, r); err != nil {
+				return err
+			}
+			if _, err := s.store.Claim(ctx, fmt.Sprintf("d%d.example", i), acme.Tenant); err != nil {
+				return err
+			}
+			if err := errors.Join(tx.Append(ctx, &scim.Event{Type: scim.TokenCreated, Directory: acme, Name: r.ID}),
+				tx.Log(ctx, &scim.LogEntry{Directory: acme, Time: time.Now()})); err != nil {
+				return err
+			}
+		}
+		// Accounts as an earlier version has left them.
+		own, _ := sqlstore.Tx(ctx)
+		if err := tx.PutAccount(ctx, &scim.AccountState{User: scim.Ref{Directory: scim.Key{Tenant: acme.Tenant, Directory: "fill"}, Type: "User", ID: "u1"}, HostID: "h", Email: "old@acme.example"}); err != nil {
+			return err
+		}
+		if _, err := tx.People(ctx, acme.Tenant, "x", ""); err != nil { // writes it
+			return err
+		}
+		_, err := own.ExecContext(ctx, "UPDATE "+s.table(name, "scim_accounts")+" SET email_key = NULL, host_key = NULL WHERE directory = 'fill'")
+		return err
+	}))
+}
+
 // What package directory asks reads no whole table, also where there is much of
 // everybody else's.
 func TestNoStatementOfDirectoriesScansATable(t *testing.T) {
@@ -147,31 +177,7 @@ func TestNoStatementOfDirectoriesScansATable(t *testing.T) {
 			t.Parallel()
 			s := newService(t, name, 1000)
 			ctx := t.Context()
-			require.NoError(t, s.store.Do(ctx, acme.Tenant, func(ctx context.Context, tx scim.Tx) error {
-				for i := range 100 {
-					r := record(acme.Tenant, directory.KindToken, fmt.Sprintf("r%d", i))
-					if _, err := s.store.PutRecord(ctx, r); err != nil {
-						return err
-					}
-					if _, err := s.store.Claim(ctx, fmt.Sprintf("d%d.example", i), acme.Tenant); err != nil {
-						return err
-					}
-					if err := errors.Join(tx.Append(ctx, &scim.Event{Type: scim.TokenCreated, Directory: acme, Name: r.ID}),
-						tx.Log(ctx, &scim.LogEntry{Directory: acme, Time: time.Now()})); err != nil {
-						return err
-					}
-				}
-				// Accounts as an earlier version has left them.
-				own, _ := sqlstore.Tx(ctx)
-				if err := tx.PutAccount(ctx, &scim.AccountState{User: scim.Ref{Directory: scim.Key{Tenant: acme.Tenant, Directory: "fill"}, Type: "User", ID: "u1"}, HostID: "h", Email: "old@acme.example"}); err != nil {
-					return err
-				}
-				if _, err := tx.People(ctx, acme.Tenant, "x", ""); err != nil { // writes it
-					return err
-				}
-				_, err := own.ExecContext(ctx, "UPDATE "+s.table(name, "scim_accounts")+" SET email_key = NULL, host_key = NULL WHERE directory = 'fill'")
-				return err
-			}))
+			s.fillDirectories(name)
 			s.multiply(name, 50, "scim_resources", "scim_accounts", "scim_indexed_values", "scim_members", "scim_records", "scim_events", "scim_requests")
 			everywhere := func(statement string) {
 				_, err := s.db.ExecContext(ctx, strings.ReplaceAll(statement, "scim_", s.table(name, "scim_")))
