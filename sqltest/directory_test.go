@@ -138,6 +138,15 @@ var directoryRequests = []struct {
 	}},
 }
 
+// usedIndexes are those that a request must use: others have its order too, but are
+// as long as the directory.
+var usedIndexes = map[string][]string{
+	"People by email":      {"scim_accounts_email"},
+	"People by both":       {"scim_accounts_email", "scim_accounts_host"},
+	"Waiting":              {"scim_accounts_waiting"},
+	"Waiting, a next page": {"scim_accounts_waiting"},
+}
+
 // fillDirectories writes what directoryRequests ask for.
 func (s *service) fillDirectories(name string) {
 	s.t.Helper()
@@ -192,10 +201,15 @@ func TestNoStatementOfDirectoriesScansATable(t *testing.T) {
 				require.NoError(t, q.do(ctx, s.store), q.name)
 				statements := s.Take()
 				require.NotEmpty(t, statements)
+				var plans strings.Builder
 				for _, statement := range statements {
 					plan := s.plan(name, statement)
+					plans.WriteString(plan)
 
 					require.NotRegexp(t, scanOfDirectories, plan, "%s: %s\n%v\n%s", q.name, statement.SQL, statement.Args, plan)
+				}
+				for _, index := range usedIndexes[q.name] {
+					require.Contains(t, plans.String(), index, q.name)
 				}
 			}
 			// The test notices.
@@ -329,6 +343,7 @@ func TestClaimDoesNotWaitForever(t *testing.T) {
 			require.NoError(t, err)
 			_, err = store.Claim(t.Context(), "acme.example", "globex")
 			require.ErrorIs(t, err, scim.ErrUnavailable)
+			require.ErrorContains(t, err, "was not over after 100ms")
 			return nil
 		}))
 		holder, err := store.Claim(t.Context(), "acme.example", "globex")
