@@ -3,20 +3,25 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
+	"fmt"
 	"math"
 	"time"
 
+	scim "github.com/muster-id/scim"
 	"github.com/muster-id/scim/directory"
 )
 
-// Prune implements [directory.Storage]. The age of a line is that of its writing. It
-// takes the tenant's turn for one batch.
+// Prune implements [directory.Storage]. Lines are removed from the oldest on, until
+// one has its Time at p.Requests or later. It takes the tenant's turn, so that a
+// small Limit is kind to others. In a transaction that runs it leaves lines that
+// no transaction has written and that still wait to be ([Store.Log]).
 func (s *Store) Prune(ctx context.Context, tenant string, p directory.Prune) (removed int, err error) {
 	if p.Limit <= 0 {
 		return 0, nil
 	}
 	if !p.Requests.IsZero() && s.running(ctx) == nil {
-		if err := s.Flush(ctx); err != nil { // what is buffered can be as old
+		if err := s.Flush(ctx); err != nil { // what waits can be as old
 			return 0, err
 		}
 	}
@@ -43,7 +48,7 @@ func (s *Store) Prune(ctx context.Context, tenant string, p directory.Prune) (re
 		if p.Requests.IsZero() {
 			return nil
 		}
-		n, err := v.pruneLines(ctx, tenant, nanoseconds(p.Requests), int64(p.Limit))
+		n, err := v.pruneLines(ctx, tenant, p.Requests, p.Limit)
 		removed += n
 		return err
 	})
@@ -53,39 +58,59 @@ func (s *Store) Prune(ctx context.Context, tenant string, p directory.Prune) (re
 	return removed, nil
 }
 
+// linesPruned is how many lines are read at a time to be removed.
+const linesPruned = 256
+
 // pruneLines removes lines of all directories of a tenant that were written before
 // a time, most of them at most.
-func (v view) pruneLines(ctx context.Context, tenant string, before, most int64) (removed int, err error) {
+func (v view) pruneLines(ctx context.Context, tenant string, before time.Time, most int) (removed int, err error) {
 	next, args := `SELECT min(directory) FROM @requests WHERE tenant = $1::text`, []any{tenant}
-	for most > 0 {
-		var directory sql.NullString
-		if err := v.db.QueryRowContext(ctx, v.statement(next), args...).Scan(&directory); err != nil {
+	for {
+		var name sql.NullString
+		if err := v.db.QueryRowContext(ctx, v.statement(next), args...).Scan(&name); err != nil {
 			return removed, failed(ctx, err)
 		}
-		if !directory.Valid {
-			break
+		if !name.Valid {
+			return removed, nil
 		}
-		n, err := v.exec(ctx, `DELETE FROM @requests WHERE tenant = $1::text AND directory = $2::text AND at < coalesce(
-			(SELECT at FROM @requests WHERE tenant = $1::text AND directory = $2::text AND at < $3::bigint ORDER BY at LIMIT 1 OFFSET $4::bigint), $3::bigint)`,
-			tenant, directory.String, before, most)
-		if err != nil {
-			return removed, err
+		key := scim.Key{Tenant: tenant, Directory: name.String}
+		for more := true; more; {
+			if removed >= most {
+				return removed, nil
+			}
+			var n int
+			if n, more, err = v.pruneOldest(ctx, key, before, min(most-removed, linesPruned)); err != nil {
+				return removed, err
+			}
+			removed += n
 		}
-		removed += int(n)
-		most -= n
-		next, args = `SELECT min(directory) FROM @requests WHERE tenant = $1::text AND directory > $2::text`, []any{tenant, directory.String}
+		next, args = `SELECT min(directory) FROM @requests WHERE tenant = $1::text AND directory > $2::text`, []any{tenant, name.String}
 	}
-	return removed, nil
 }
 
-// nanoseconds returns a time as the tables have it, the nearest that they can
-// have.
-func nanoseconds(t time.Time) int64 {
-	switch {
-	case t.Before(time.Unix(0, 0)):
-		return 0
-	case t.After(time.Unix(0, math.MaxInt64)):
-		return math.MaxInt64
+// pruneOldest removes lines of a directory from the oldest on, until one was written
+// at that time or later. more says that it has met none.
+func (v view) pruneOldest(ctx context.Context, key scim.Key, before time.Time, most int) (removed int, more bool, err error) {
+	var last line
+	old, more := 0, true
+	err = v.each(ctx, `SELECT at, id, entry FROM @requests WHERE tenant = $1::text AND directory = $2::text ORDER BY at, id LIMIT $3::bigint`, func(rows *sql.Rows) error {
+		var l line
+		var entry struct{ Time time.Time }
+		if err := rows.Scan(&l.at, &l.id, &l.entry); err != nil || !more {
+			return err
+		}
+		if err := json.Unmarshal([]byte(l.entry), &entry); err != nil {
+			return fmt.Errorf("sqlstore: request log: %w", err)
+		}
+		if more = entry.Time.Before(before); more {
+			old, last = old+1, l
+		}
+		return nil
+	}, key.Tenant, key.Directory, int64(most))
+	if err != nil || old == 0 {
+		return 0, false, err
 	}
-	return t.UnixNano()
+	n, err := v.exec(ctx, `DELETE FROM @requests WHERE tenant = $1::text AND directory = $2::text AND (at, id) <= ($3::bigint, $4::text)`,
+		key.Tenant, key.Directory, last.at, last.id)
+	return int(n), more && old == most, err
 }
