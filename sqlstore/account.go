@@ -11,18 +11,18 @@ import (
 	scim "github.com/muster-id/scim"
 )
 
-const accountColumns = `a.host_id, a.external_id, a.email, a.active, a.deleted, a.held, a.refused_email, a.approved_email, a.grants`
+const accountColumns = `a.host_id, a.external_id, a.email, a.active, a.deleted, a.held, a.refused_email, a.approved_email, a.grants, a.more`
 
 // A scannedAccount is a row of accountColumns, all of them null where there is
 // none.
 type scannedAccount struct {
 	host, external, email, held, refused, approved sql.NullString
 	active, deleted                                sql.NullBool
-	grants                                         []byte
+	grants, more                                   []byte
 }
 
 func (a *scannedAccount) targets() []any {
-	return []any{&a.host, &a.external, &a.email, &a.active, &a.deleted, &a.held, &a.refused, &a.approved, &a.grants}
+	return []any{&a.host, &a.external, &a.email, &a.active, &a.deleted, &a.held, &a.refused, &a.approved, &a.grants, &a.more}
 }
 
 func (a *scannedAccount) state(user scim.Ref) (*scim.AccountState, error) {
@@ -34,8 +34,8 @@ func (a *scannedAccount) state(user scim.Ref) (*scim.AccountState, error) {
 		Active: a.active.Bool, Deleted: a.deleted.Bool, Held: a.held.String,
 		RefusedEmail: a.refused.String, ApprovedEmail: a.approved.String,
 	}
-	if string(a.grants) == "[]" {
-		return state, nil
+	if err := readMore(state, a.more); err != nil || string(a.grants) == "[]" {
+		return state, err
 	}
 	if err := json.Unmarshal(a.grants, &state.Grants); err != nil {
 		return nil, fmt.Errorf("sqlstore: grants of an account: %w", err)
@@ -182,13 +182,19 @@ type account struct {
 	change int64
 }
 
-const putAccounts = `INSERT INTO @accounts (tenant, directory, user_id, host_id, external_id, email, active, deleted, held, refused_email, approved_email, grants, change,
-		gone_external, gone_email, kept_email)
+// putAccounts leaves change as it is where no index has it: PostgreSQL need not
+// touch any then.
+const putAccounts = `INSERT INTO @accounts AS a (tenant, directory, user_id, host_id, external_id, email, active, deleted, held, refused_email, approved_email, grants, change,
+		gone_external, gone_email, kept_email, more, waiting, email_key, host_key)
 	SELECT $1::text, e.value->>0, e.value->>1, e.value->>2, e.value->>3, e.value->>4, (e.value->>5)::boolean, (e.value->>6)::boolean, e.value->>7, e.value->>8, e.value->>9,
-		e.value->>10, (e.value->>11)::bigint, e.value->>12, e.value->>13, e.value->>14 FROM {rows $2} WHERE true
+		e.value->>10, (e.value->>11)::bigint, e.value->>12, e.value->>13, e.value->>14,
+		e.value->>15, (e.value->>16)::boolean, e.value->>17, e.value->>18 FROM {rows $2} WHERE true
 	ON CONFLICT (tenant, directory, user_id) DO UPDATE SET host_id = excluded.host_id, external_id = excluded.external_id, email = excluded.email,
 		active = excluded.active, deleted = excluded.deleted, held = excluded.held, refused_email = excluded.refused_email, approved_email = excluded.approved_email,
-		grants = excluded.grants, change = excluded.change, gone_external = excluded.gone_external, gone_email = excluded.gone_email, kept_email = excluded.kept_email`
+		grants = excluded.grants,
+		change = CASE WHEN coalesce(excluded.gone_external, excluded.gone_email, excluded.kept_email) IS NULL THEN a.change ELSE excluded.change END,
+		gone_external = excluded.gone_external, gone_email = excluded.gone_email, kept_email = excluded.kept_email,
+		more = excluded.more, waiting = excluded.waiting, email_key = excluded.email_key, host_key = excluded.host_key`
 
 func (a *account) addTo(rows *rows) error {
 	grants := []byte("[]")
@@ -198,15 +204,21 @@ func (a *account) addTo(rows *rows) error {
 			return fmt.Errorf("sqlstore: grants of an account: %w", err)
 		}
 	}
+	more, err := moreOf(a.AccountState)
+	if err != nil {
+		return err
+	}
+	email := keyColumn(scim.FoldEmail(a.Email))
 	var goneExternal, goneEmail, keptEmail any
 	switch {
 	case a.Deleted:
-		goneExternal, goneEmail = keyColumn(a.ExternalID), keyColumn(scim.FoldEmail(a.Email))
+		goneExternal, goneEmail = keyColumn(a.ExternalID), email
 	case a.RefusedEmail != "":
-		keptEmail = keyColumn(scim.FoldEmail(a.Email))
+		keptEmail = email
 	}
 	rows.add(a.User.Directory.Directory, a.User.ID, a.HostID, a.ExternalID, a.Email, a.Active, a.Deleted, a.Held, a.RefusedEmail, a.ApprovedEmail,
-		string(grants), a.change, goneExternal, goneEmail, keptEmail)
+		string(grants), a.change, goneExternal, goneEmail, keptEmail,
+		more, a.Waits(), email, keyColumn(a.HostID))
 	return nil
 }
 

@@ -43,6 +43,24 @@
 // written. After a change of a schema that makes an attribute comparable in
 // another way (caseExact, its type, its uniqueness), call [Store.Reindex].
 //
+// # What package directory keeps
+//
+// A Store is a [directory.Storage]: directories, tokens, domains and mappings are
+// records, each a document under its tenant, kind and id. The one table whose
+// key does not begin with a tenant is that of claims, names that one tenant has
+// of all. What is counted of a tenant is in the row that its transactions lock
+// and read anyway.
+//
+// # Upgrading
+//
+// [Migrate] adds what a version needs, and the store works at once. Migration
+// 0002_directories adds the keys that accounts are found by in all directories of a
+// tenant. It leaves them empty in rows that are there: until such an account is
+// written again, or [Store.Reindex] was called for its directory,
+// [Store.People] does not find it, so that a person in two directories is not
+// recognised as one. Call it when no process with the earlier version is left: that
+// one does not write the keys.
+//
 // # PostgreSQL
 //
 // Version 14 or later, with the encoding UTF8. No extension is needed, and

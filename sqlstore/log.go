@@ -5,7 +5,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -44,14 +43,15 @@ type eventPayload struct {
 	Time           time.Time
 	Actor          string         `json:",omitzero"`
 	Request        scim.RequestID `json:",omitzero"`
-	DataType       string
-	Data           stamp
-	Previous       stamp        `json:",omitzero"`
-	Member         scim.Member  `json:",omitzero"`
-	Roles          []scim.Grant `json:",omitempty"`
-	PreviousRoles  []scim.Grant `json:",omitempty"`
-	Note           string       `json:",omitzero"`
-	OtherDirectory *scim.Key    `json:",omitempty"` // of the subject, if it is another one
+	DataType       string         `json:",omitzero"` // "" of an event about no resource
+	Data           stamp          `json:",omitzero"`
+	Previous       stamp          `json:",omitzero"`
+	Member         scim.Member    `json:",omitzero"`
+	Roles          []scim.Grant   `json:",omitempty"`
+	PreviousRoles  []scim.Grant   `json:",omitempty"`
+	Name           string         `json:",omitzero"`
+	Note           string         `json:",omitzero"`
+	OtherDirectory *scim.Key      `json:",omitempty"` // of the subject, if it is another one
 }
 
 // A stamp is the meta of a resource in an event.
@@ -70,15 +70,19 @@ func (s stamp) meta() scim.Meta {
 }
 
 func addEvent(rows *rows, e *scim.Event) error {
-	if e.Data == nil {
-		return errors.New("sqlstore: an event without subject")
-	}
 	p := eventPayload{
-		Time: e.Time, Actor: e.Actor, Request: e.Request, DataType: e.Data.Type().Name, Data: stampOf(e.Data), Member: e.Member,
-		Roles: e.Roles, PreviousRoles: e.PreviousRoles, Note: e.Note,
+		Time: e.Time, Actor: e.Actor, Request: e.Request, Member: e.Member,
+		Roles: e.Roles, PreviousRoles: e.PreviousRoles, Name: e.Name, Note: e.Note,
 	}
-	if of := e.Data.Directory(); of != e.Directory {
-		p.OtherDirectory = &of
+	if subject := cmp.Or(e.Data, e.Previous); subject != nil {
+		p.DataType = subject.Type().Name
+		if of := subject.Directory(); of != e.Directory {
+			p.OtherDirectory = &of
+		}
+	}
+	data := "" // the column is not null
+	if e.Data != nil {
+		p.Data, data = stampOf(e.Data), e.Data.JSON()
 	}
 	var previous any
 	if e.Previous != nil {
@@ -88,7 +92,7 @@ func addEvent(rows *rows, e *scim.Event) error {
 	if err != nil {
 		return fmt.Errorf("sqlstore: event: %w", err)
 	}
-	rows.add(int64(e.Seq), e.Directory.Directory, string(e.Type), string(payload), e.Data.JSON(), previous)
+	rows.add(int64(e.Seq), e.Directory.Directory, string(e.Type), string(payload), data, previous)
 	return nil
 }
 
@@ -123,13 +127,15 @@ func (s *Store) readEvent(e *scim.Event, payload, data, previous []byte) (err er
 	if err := json.Unmarshal(payload, &p); err != nil {
 		return err
 	}
-	e.Time, e.Actor, e.Request, e.Member, e.Roles, e.PreviousRoles, e.Note = p.Time, p.Actor, p.Request, p.Member, p.Roles, p.PreviousRoles, p.Note
+	e.Time, e.Actor, e.Request, e.Member, e.Roles, e.PreviousRoles, e.Name, e.Note = p.Time, p.Actor, p.Request, p.Member, p.Roles, p.PreviousRoles, p.Name, p.Note
 	of := e.Directory
 	if p.OtherDirectory != nil {
 		of = *p.OtherDirectory
 	}
-	if e.Data, err = s.types.Decode(of, p.DataType, data, p.Data.meta()); err != nil {
-		return err
+	if len(data) > 0 {
+		if e.Data, err = s.types.Decode(of, p.DataType, data, p.Data.meta()); err != nil {
+			return err
+		}
 	}
 	if previous != nil {
 		e.Previous, err = s.types.Decode(of, p.DataType, previous, p.Previous.meta())

@@ -94,9 +94,12 @@ func (x *tx) parts() (parts []part, err error) {
 	if n := len(p.requests); n > 0 && x.prunes(n) {
 		parts = append(parts, x.pruneRequests(p.requests[n-1].Directory.Directory))
 	}
-	if x.counted {
-		parts = append(parts, part{`UPDATE @tenants SET seq = $2::bigint, delivery = $3::bigint, change = $4::bigint WHERE tenant = $1::text`, []any{x.seq, x.delivery, x.change}})
-		x.counted = false
+	if x.counted || x.tally.put {
+		counters, err := x.putCounters()
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, counters)
 	}
 	x.pending = pending{}
 	return parts, nil

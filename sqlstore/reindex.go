@@ -8,6 +8,9 @@ import (
 	scim "github.com/muster-id/scim"
 )
 
+// reindexed is how many rows are written anew in one transaction.
+const reindexed = 200
+
 // Reindex writes anew what filters and sorting look at, for all resources of a
 // directory, as the schemas now have it. It is called after a change of a schema
 // that makes an attribute comparable in another way. Resources keep their
@@ -16,8 +19,13 @@ import (
 // rest by the old one. An error wraps [scim.ErrUniqueness] where two resources
 // share a value that must be unique now; it may be called again then, when one
 // has been changed.
+//
+// It is called too, once for each directory, after a migration that says so in the
+// package documentation: it writes anew what accounts are found by.
 func (s *Store) Reindex(ctx context.Context, directory scim.Key) error {
-	const some = 200
+	if err := s.reindexAccounts(ctx, directory); err != nil {
+		return err
+	}
 	for _, k := range s.kinds {
 		for last := ""; ; {
 			n := 0
@@ -36,7 +44,7 @@ func (s *Store) Reindex(ctx context.Context, directory scim.Key) error {
 					r, err := v.resource(directory, k, &row)
 					all = append(all, r)
 					return err
-				}, directory.Tenant, directory.Directory, k.typ.Name, last, some)
+				}, directory.Tenant, directory.Directory, k.typ.Name, last, reindexed)
 				for _, r := range all {
 					if err == nil {
 						err = v.reindex(ctx, k, r)
@@ -49,7 +57,7 @@ func (s *Store) Reindex(ctx context.Context, directory scim.Key) error {
 			if err != nil {
 				return uniqueness(err)
 			}
-			if n < some {
+			if n < reindexed {
 				break
 			}
 		}

@@ -21,6 +21,7 @@ type tx struct {
 
 	seq, delivery, change int64 // what is counted in the tenant's row
 	counted               bool  // they are others than in the row
+	tally                 tally
 
 	known   map[scim.Ref]*known // what has been read, few
 	pending pending             // what is written before the commit
@@ -143,12 +144,12 @@ func (x *tx) rollback(err error) error {
 func (x *tx) lock(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, x.opts.LockTimeout)
 	defer cancel()
-	take := `SELECT seq, delivery, change FROM @tenants WHERE tenant = $1::text FOR UPDATE`
+	take := `SELECT seq, delivery, change, tally FROM @tenants WHERE tenant = $1::text FOR UPDATE`
 	if x.Dialect == SQLite {
-		take = `UPDATE @tenants SET seq = seq WHERE tenant = $1::text RETURNING seq, delivery, change`
+		take = `UPDATE @tenants SET seq = seq WHERE tenant = $1::text RETURNING seq, delivery, change, tally`
 	}
 	for {
-		err := x.querier(x).QueryRowContext(limited, x.statement(take), x.tenant).Scan(&x.seq, &x.delivery, &x.change)
+		err := x.querier(x).QueryRowContext(limited, x.statement(take), x.tenant).Scan(&x.seq, &x.delivery, &x.change, &x.tally.stored)
 		if errors.Is(err, sql.ErrNoRows) {
 			_, err = x.tx.ExecContext(limited, x.statement(`INSERT INTO @tenants (tenant, seq, delivery, change) VALUES ($1::text, 0, 0, 0) ON CONFLICT (tenant) DO NOTHING`), x.tenant)
 			if err == nil {

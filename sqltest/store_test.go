@@ -303,6 +303,10 @@ func TestWithoutPreparedStatements(t *testing.T) {
 			entries, err := store.Requests(t.Context(), acme, 100)
 			require.NoError(t, err)
 			require.Len(t, entries, len(requests))
+			s.fillDirectories("postgres")
+			for _, q := range directoryRequests {
+				require.NoError(t, q.do(t.Context(), store), q.name)
+			}
 		})
 	}
 }
