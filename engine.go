@@ -80,6 +80,7 @@ type request struct {
 	LogEntry
 	dir      *Directory
 	lenience attr.Lenience
+	scope    Scope        // of who sent it
 	self     bool         // about the user whose credential it is, /Me
 	recorded bool         // the request log has its line, or is to have none
 	unless   versionMatch // If-None-Match
@@ -205,6 +206,9 @@ func (w *work) refresh(ctx context.Context) error {
 	}
 	d, err := w.cfg.Directories.Current(ctx, tally, w.Directory)
 	if err != nil {
+		if errors.Is(err, ErrNotFound) { // not a 404, for which a provider would take the user to be gone
+			return errDisabled()
+		}
 		return err
 	}
 	if d.Disabled {
