@@ -233,8 +233,10 @@ func init() {
 	for _, reason := range countedReasons {
 		reasonCases = append(reasonCases, reasonCase{
 			reason: reason, why: "the hook says why", status: 403,
-			provision: func(context.Context) error { return &scim.Error{Status: http.StatusForbidden, Detail: "no", Reason: reason} },
-			ask:       func(string, string) ask { return ask{method: "POST", target: "/Users", body: person("ben")} },
+			provision: func(context.Context) error {
+				return &scim.Error{Status: http.StatusForbidden, Detail: "no", Reason: reason}
+			},
+			ask: func(string, string) ask { return ask{method: "POST", target: "/Users", body: person("ben")} },
 		})
 	}
 }
