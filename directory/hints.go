@@ -19,7 +19,10 @@ import (
 // is in the entry's Detail.
 func Hint(entry *scim.LogEntry, provider scim.Dialect) string {
 	at := consoleOf(provider)
-	if entry.Reason != "" || entry.Status >= 400 {
+	switch {
+	case entry.Reason == "" && entry.Status >= 500: // a line from before there were reasons
+		return at.expand(reasonHint(scim.ReasonInternal, provider))
+	case entry.Reason != "" || entry.Status >= 400:
 		return at.expand(reasonHint(entry.Reason, provider))
 	}
 	var hints []string
@@ -150,8 +153,8 @@ var consoles = map[scim.Dialect]console{
 		again: "run user provisioning of the app again",
 	},
 	scim.Ping: {
-		name: "Ping", token: "the connection's Configuration (PingFederate: the target of Outbound Provisioning)", mapping: "the Attribute Mapping of the provisioning rule or channel", assign: "the filter of the provisioning rule or channel", groups: "the Group Provisioning of the rule or channel",
-		again: "save the rule or channel once more",
+		name: "Ping", token: "the connection's Configuration (PingFederate: the target of Outbound Provisioning)", mapping: "Attribute Mapping of the rule or channel", assign: "the filter of the rule or channel", groups: "the groups of the rule or channel",
+		again: "save the provisioning rule or channel once more",
 	},
 	scim.Rippling: {
 		name: "Rippling", token: "the app's SCIM settings", mapping: "the app's attribute settings", assign: "the app's access rules", groups: "the app's group settings",
@@ -172,7 +175,7 @@ var reasonHints = map[scim.Reason]string{
 	scim.ReasonDomain:          "The email, or a userName in the form of one, is outside your registered domains. Register the domain in the application, or take the person out of {assign}.",
 	scim.ReasonNoDomains:       "You have not registered a domain yet, so nobody can be provisioned. Add and verify your email domain in the application; then {again}.",
 	scim.ReasonExistingAccount: "The application has an account for this person that it does not hand over. Ask an administrator of the application to look at it, or take the person out of {assign}.",
-	scim.ReasonUnknownMember:   "The group has a member who is not provisioned. Assign everybody in the group to the application in {assign} first; then send the group again from {groups}.",
+	scim.ReasonUnknownMember:   "The group has a member who is not provisioned. Assign everybody in the group first, in {assign}; then send the group again from {groups}.",
 	scim.ReasonLastAdmin:       "This would leave you without an administrator in the application. Make somebody else an administrator first; then {again}.",
 	scim.ReasonProtected:       "The account has a protected role, such as owner, which provisioning does not touch. Change that role in the application first, or leave the person as they are in {idp}.",
 	scim.ReasonMassChange:      "Very many people would lose access at once, so it waits. If that is a mistake, correct {assign}. If it is meant, confirm it in the application; it is then sent again, or {again}.",
@@ -198,7 +201,7 @@ var providerHints = map[scim.Reason]map[scim.Dialect]string{
 	},
 	scim.ReasonFilter: {
 		scim.Entra: "A mapping uses an attribute that does not exist here. In Provisioning > Mappings remove attributes that the guide does not list, and match on userName or externalId (users) and displayName (groups); then use Provision on demand.",
-		scim.Ping:  "The filter that finds people names an attribute that does not exist here. Set the Unique User Identifier, or the Users filter expression, to userName eq the user name.",
+		scim.Ping:  "The filter that finds people names an attribute that does not exist here. Set the Unique User Identifier, or the filter expression for users, so that it compares userName.",
 	},
 	scim.ReasonNotFound: {
 		scim.Okta:  "The person or group is not here any more. In Assignments remove the person and assign them again; for a group, unlink it in Push Groups and push it again.",
@@ -242,8 +245,8 @@ var providerHints = map[scim.Reason]map[scim.Dialect]string{
 
 // What is said of successes.
 const (
-	noteUnknown  = "Members who are not provisioned were left out of the group. Assign them in {assign}, then send the group again from {groups}."
-	noteWithheld = "It was stored, but not passed on to the application, where this is switched off: {parts}. Switched on again in the application, what has gathered is passed on."
+	noteUnknown  = "Members who are not provisioned were left out of the group. Assign them in {assign}; then send it again from {groups}."
+	noteWithheld = "Not passed on to the application, where it is switched off: {parts}. What gathers is passed on as soon as it is on again."
 	noteIgnored  = "Attributes were sent that do not exist here, and ignored. Nothing is to be done; to keep the log quiet, take them out of {mapping}."
 )
 
