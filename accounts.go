@@ -344,7 +344,7 @@ func (w *work) describe(r *Resource, state *AccountState, groups []GroupRef, cha
 		Tenant: w.Directory.Tenant, Directory: w.Directory.Directory,
 		HostID: state.HostID, ID: state.User.ID, ExternalID: state.ExternalID,
 		Email: state.Email, EmailVerified: registered(w.dir, state.Email),
-		Profile: profileOf(r), Active: state.Active, Held: state.Held,
+		Profile: w.dir.Profile.of(r), Active: state.Active, Held: state.Held,
 		Roles: slices.Clone(state.Grants), Groups: ownGroups(groups), Change: change, User: r,
 	}
 }
@@ -359,7 +359,7 @@ func ownGroups(groups []GroupRef) []GroupRef {
 	return own
 }
 
-// profileOf maps attributes to the profile (rule E4).
+// profileOf maps attributes to the profile as rule E4 does without configuration.
 func profileOf(r *Resource) Profile {
 	t := r.typ
 	var p Profile
@@ -422,7 +422,7 @@ func (w *work) departed(state *AccountState, last *Resource) *Account {
 		Roles: slices.Clone(state.Grants), Change: Deleted,
 	}
 	if last != nil {
-		a.Profile = profileOf(last)
+		a.Profile = w.dir.Profile.of(last)
 	}
 	return a
 }

@@ -56,6 +56,7 @@ type Token struct {
 	SHA256    string // its SHA-256 in hexadecimal, so that no secret is in the configuration
 	Label     string // what log and events call it; "token" if empty
 	Directory *Directory
+	Scope     Scope // what its bearer may do; the zero value is everything
 }
 
 // A secret of 128 random bits has as many characters in base64.
@@ -98,8 +99,8 @@ func StaticTokens(tokens ...Token) (Authenticator, error) {
 		}
 		s[digest] = &staticToken{
 			digest: digest,
-			bearer: Caller{Directory: t.Directory, Actor: t.Label},
-			bare:   Caller{Directory: t.Directory, Actor: t.Label, Fired: attr.BareToken},
+			bearer: Caller{Directory: t.Directory, Actor: t.Label, Scope: t.Scope},
+			bare:   Caller{Directory: t.Directory, Actor: t.Label, Scope: t.Scope, Fired: attr.BareToken},
 		}
 	}
 	return s, nil

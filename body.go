@@ -95,7 +95,7 @@ func (b *boundedReader) brokenOff(err error) error {
 	if errors.As(err, &maximum) {
 		return b.tooLarge(maximum.Limit)
 	}
-	return &Error{Status: http.StatusBadRequest, Type: InvalidSyntax, Detail: "the request body could not be read to its end; send it again", Err: err}
+	return &Error{Status: http.StatusBadRequest, Type: InvalidSyntax, Detail: "the request body could not be read to its end; send it again", Reason: ReasonSyntax, Err: err}
 }
 
 func (b *boundedReader) tooLarge(limit int64) error {

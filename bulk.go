@@ -96,6 +96,9 @@ func (x *exchange) bulk(ctx context.Context) error {
 	if x.r.Method != http.MethodPost {
 		return x.methodNotAllowed("POST")
 	}
+	if s := x.q.scope; !s.Allows(WriteUsers) && !s.Allows(WriteGroups) { // no operation could succeed
+		return refuseScope(WriteUsers.String() + " or " + WriteGroups.String())
+	}
 	body, err := x.holdBody(new(bytes.Buffer), x.engine.cfg.Limits.BulkBody)
 	if err != nil {
 		return err
@@ -170,7 +173,7 @@ func (b *bulkJob) runCircles(ctx context.Context) {
 				return
 			}
 			b.operations[stuck].err = refuse(http.StatusConflict, "",
-				"resources refer to each other in a circle, by attributes that are required; create one of them without the reference and add it afterwards, RFC 7644 section 3.7.1")
+				"resources refer to each other in a circle, by attributes that are required; create one of them without the reference and add it afterwards, RFC 7644 section 3.7.1").because(ReasonSchema)
 			b.do(ctx, stuck)
 			b.wake(ctx)
 		}
@@ -392,7 +395,7 @@ func incomplete(op *operation, why string, err error) *Error {
 		why = "the service failed, and has logged why"
 	}
 	return &Error{
-		Status: http.StatusConflict, Err: err,
+		Status: http.StatusConflict, Reason: ReasonNotFound, Err: err,
 		Detail: "the resource was created without values of " + strings.Join(names, ", ") + ", because what they refer to did not exist yet, and they could not be added: " +
 			why + "; add them with a PATCH of the resource, RFC 7644 section 3.7.1",
 	}
@@ -409,7 +412,7 @@ func (b *bulkJob) known(bulkID string) (string, bool) {
 
 func refuseReference(bulkID string) *Error {
 	return refuse(http.StatusConflict, "", "it refers to the bulkId ", attr.Quote(bulkID),
-		", whose operation failed; correct that one and send both again, RFC 7644 section 3.7.2")
+		", whose operation failed; correct that one and send both again, RFC 7644 section 3.7.2").because(ReasonNotFound)
 }
 
 // asRequest does something as a request of its own, with a line in the log. A
@@ -525,7 +528,7 @@ func (b *bulkJob) depend(i int, op *operation) error {
 
 func undefinedReference(bulkID string) *Error {
 	return refuse(http.StatusConflict, "", "it refers to the bulkId ", attr.Quote(bulkID),
-		", which no POST of the request has; send the operation that creates the resource in the same request, RFC 7644 section 3.7.2")
+		", which no POST of the request has; send the operation that creates the resource in the same request, RFC 7644 section 3.7.2").because(ReasonNotFound)
 }
 
 // answerBulk sends what became of the operations. Those that were not done are

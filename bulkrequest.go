@@ -268,6 +268,9 @@ func (b *bulkJob) check(op *operation) *Error {
 		op.fired |= attr.EmptySegment
 	}
 	op.typ, op.id = t, id
+	if err := b.q.scope.check(t, op.method, false); err != nil {
+		return asError(err)
+	}
 	if create && op.bulkID == "" {
 		// Nobody is known to leave it out, and without it a client could not
 		// tell what failed: that has no location.

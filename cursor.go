@@ -90,7 +90,7 @@ func (e *Engine) sealCursor(q *request, position string, binding []byte) (string
 	}
 	if len(position) > mostPosition {
 		return "", refuse(http.StatusBadRequest, InvalidValue, fmt.Sprintf("sortBy: the page ends at a value of more than %d bytes, ", mostPosition),
-			"which is too long for a cursor; sort by another attribute, or page with startIndex")
+			"which is too long for a cursor; sort by another attribute, or page with startIndex").because(ReasonLimit)
 	}
 	aead, err := e.cursorCipher(q.Directory)
 	if err != nil {

@@ -206,7 +206,7 @@ func (x *exchange) discover() error {
 		return err
 	}
 	if p.has.filter {
-		return refuse(http.StatusForbidden, "", "the discovery endpoints cannot be filtered, RFC 7644 section 4")
+		return refuse(http.StatusForbidden, "", "the discovery endpoints cannot be filtered, RFC 7644 section 4").because(ReasonFilter)
 	}
 	d := x.discovery
 	var all []document

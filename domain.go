@@ -50,8 +50,8 @@ func checkDomain(d *Directory, r *Resource) (held string, err error) {
 	_, domain := splitEmail(attr.Fold(email))
 	if len(d.Domains) == 0 {
 		return "", refuse(http.StatusBadRequest, InvalidValue, outside.Path(), ": the organization has no registered domain yet, so nobody can be provisioned; register ",
-			attr.Quote(domain), " in the application first")
+			attr.Quote(domain), " in the application first").because(ReasonNoDomains)
 	}
 	return "", refuse(http.StatusBadRequest, InvalidValue, outside.Path(), ": the domain ", attr.Quote(domain), " is not one of the organization's ",
-		strconv.Itoa(len(d.Domains)), " registered domains; register it in the application, or leave this person out of provisioning")
+		strconv.Itoa(len(d.Domains)), " registered domains; register it in the application, or leave this person out of provisioning").because(ReasonDomain)
 }

@@ -167,13 +167,13 @@ func requireEmail(d *Directory, r *Resource) (string, error) {
 		return email, nil
 	}
 	if email != "" {
-		return "", refuse(http.StatusBadRequest, InvalidValue, from.Path(), " ", attr.Quote(email), " does not have the form of an email; correct it in the provider")
+		return "", refuse(http.StatusBadRequest, InvalidValue, from.Path(), " ", attr.Quote(email), " does not have the form of an email; correct it in the provider").because(ReasonNoEmail)
 	}
 	detail := "the user has no email: send emails, or a userName in the form of an email"
 	if d.Dialect == Entra {
 		detail += "; in Entra ID the attribute mail is empty without Exchange: map userPrincipalName to emails[type eq \"work\"].value"
 	}
-	return "", refuse(http.StatusBadRequest, InvalidValue, detail)
+	return "", refuse(http.StatusBadRequest, InvalidValue, detail).because(ReasonNoEmail)
 }
 
 // An emailChange is what a request does to a user's email: by rule A2 it was one
@@ -219,7 +219,7 @@ func keepEmail(d *Directory, c emailChange, before, after *Resource, account *Ac
 	}
 	if c.is == "" && d.Policy.Email == RejectEmailChange {
 		_, from := emailOf(before, d.Policy.EmailSource)
-		return refuse(http.StatusBadRequest, Mutability, from.Path(), " is immutable here: a person's email cannot be removed by provisioning; send it again, or deactivate the person")
+		return refuse(http.StatusBadRequest, Mutability, from.Path(), " is immutable here: a person's email cannot be removed by provisioning; send it again, or deactivate the person").because(ReasonEmailImmutable)
 	}
 	if _, err := requireEmail(d, after); err != nil {
 		return err
@@ -236,7 +236,7 @@ func keepEmail(d *Directory, c emailChange, before, after *Resource, account *Ac
 	if d.Policy.Email == EmailWithinDomains {
 		remedy = "; the new address must be in a registered domain of the organization"
 	}
-	e := refuse(http.StatusBadRequest, Mutability, c.from.Path(), " is immutable here: a person's email cannot be changed by provisioning", remedy)
+	e := refuse(http.StatusBadRequest, Mutability, c.from.Path(), " is immutable here: a person's email cannot be changed by provisioning", remedy).because(ReasonEmailImmutable)
 	e.event = &Event{Type: UserEmailChangeRejected, Data: before, Note: c.is}
 	return e
 }

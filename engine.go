@@ -72,7 +72,7 @@ func (e *Engine) checkDirectory(d *Directory) error {
 	if e.ledger == nil && (d.Policy.Email == KeepEmail || d.Policy.Domain == GuestDomain || d.Policy.RejoinByEmail) {
 		return errors.New("scim: KeepEmail, GuestDomain and RejoinByEmail need a store that is a Ledger: the account differs from the user, and that must be kept")
 	}
-	return nil
+	return e.checkProfile(d.Profile)
 }
 
 // A request is one SCIM request on its way through the engine.
@@ -80,6 +80,7 @@ type request struct {
 	LogEntry
 	dir      *Directory
 	lenience attr.Lenience
+	scope    Scope        // of who sent it
 	self     bool         // about the user whose credential it is, /Me
 	recorded bool         // the request log has its line, or is to have none
 	unless   versionMatch // If-None-Match
@@ -205,6 +206,12 @@ func (w *work) refresh(ctx context.Context) error {
 	}
 	d, err := w.cfg.Directories.Current(ctx, tally, w.Directory)
 	if err != nil {
+		if errors.Is(err, ErrNotFound) { // not a 404, for which a provider would take the user to be gone
+			return errDisabled()
+		}
+		return err
+	}
+	if err := w.checkDirectory(d); err != nil {
 		return err
 	}
 	if d.Disabled {

@@ -68,7 +68,7 @@ type Error struct {
 	Status     int           // an HTTP status of 400 or more
 	Type       ErrorType     // may be empty
 	Detail     string        // names the attribute, the rule and the remedy; safe to send
-	Reason     Reason        // the rule, for the request log; may be empty
+	Reason     Reason        // the rule, for the request log; where it is empty it follows from Type and Status
 	RetryAfter time.Duration // sent in whole seconds, rounded up; 0: not sent
 	Err        error         // the cause; may be nil
 
@@ -92,13 +92,20 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// refuse returns the error for a request that a rule refuses.
+// refuse returns the error for a request that a rule refuses. Its reason is the
+// one that follows from status and type; because names another.
 func refuse(status int, t ErrorType, detail ...string) *Error {
-	return &Error{Status: status, Type: t, Detail: strings.Join(detail, "")}
+	return &Error{Status: status, Type: t, Detail: strings.Join(detail, ""), Reason: reasonOf(status, t)}
 }
 
-// asError turns any error into the answer to give. It is the one place where
-// errors of stores, hooks and parsers become statuses.
+// because names the rule behind an error that has just been made.
+func (e *Error) because(r Reason) *Error {
+	e.Reason = r
+	return e
+}
+
+// asError turns any error into the answer to give, with its reason. It is the
+// one place where errors of stores, hooks and parsers become statuses.
 func asError(err error) *Error {
 	var answer *Error
 	var client *attr.Error
@@ -106,11 +113,15 @@ func asError(err error) *Error {
 	switch {
 	case errors.As(err, &answer):
 		if answer.Status < 400 || answer.Status > 599 {
-			return &Error{Status: http.StatusInternalServerError, Err: err}
+			return internalError(err)
+		}
+		if answer.Reason == "" {
+			e := *answer // it may be the host's own, used again
+			return e.because(reasonOf(e.Status, e.Type))
 		}
 		return answer
 	case errors.As(err, &client):
-		return &Error{Status: http.StatusBadRequest, Type: client.Type, Detail: client.Detail}
+		return refuse(http.StatusBadRequest, client.Type, client.Detail)
 	case errors.As(err, &unique):
 		return refuse(http.StatusConflict, Uniqueness, "another resource of this directory has the same ", unique.Attribute,
 			"; find it with a filter on ", unique.Attribute, " and update it instead")
@@ -121,17 +132,26 @@ func asError(err error) *Error {
 	case errors.Is(err, ErrVersion):
 		return refuse(http.StatusPreconditionFailed, "", "the resource has changed since it was read; get it again and repeat the change, RFC 7644 section 3.14")
 	case errors.Is(err, ErrUnavailable):
-		return &Error{Status: http.StatusServiceUnavailable, Detail: "the service is busy; try again", RetryAfter: 5 * time.Second, Err: err}
+		return &Error{Status: http.StatusServiceUnavailable, Detail: "the service is busy; try again", Reason: ReasonUnavailable, RetryAfter: 5 * time.Second, Err: err}
 	}
-	return &Error{Status: http.StatusInternalServerError, Err: err}
+	return internalError(err)
+}
+
+func internalError(err error) *Error {
+	return &Error{Status: http.StatusInternalServerError, Reason: ReasonInternal, Err: err}
 }
 
 // hostError returns an error of the host's own code. Only an [*Error] in it is
-// an answer; others mean nothing here, such as a sentinel of a store that the
-// host came across in its own tables.
+// an answer, whose reason is the host's; others mean nothing here, such as a
+// sentinel of a store that the host came across in its own tables.
 func hostError(what string, err error) error {
 	var answer *Error
-	if errors.As(err, &answer) || errors.Is(err, context.Canceled) {
+	if errors.As(err, &answer) && answer.Reason == "" {
+		e := *answer // it may be the host's own, used again
+		e.Reason, e.Err = ReasonHost, err
+		err = &e
+	}
+	if answer != nil || errors.Is(err, context.Canceled) {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return errors.New(what + ": " + err.Error())

@@ -168,7 +168,7 @@ func (w *work) checkMembers(ctx context.Context, members []Member) error {
 
 func refuseMember(id string) error {
 	return refuse(http.StatusBadRequest, InvalidValue, "members.value: the directory has no resource ", attr.Quote(id),
-		"; provision the member first, RFC 7643 section 4.2")
+		"; provision the member first, RFC 7643 section 4.2").because(ReasonUnknownMember)
 }
 
 // updateGroup stores what a PUT or PATCH made of a group and its members, and

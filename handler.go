@@ -133,7 +133,7 @@ func (x *exchange) serve(ctx context.Context) error {
 		return err
 	}
 	x.q.dir, x.q.Directory, x.q.Actor, x.q.Fired = caller.Directory, caller.Directory.Key(), caller.Actor, caller.Fired
-	x.q.lenience = caller.Directory.lenience()
+	x.q.lenience, x.q.scope = caller.Directory.lenience(), caller.Scope
 	var ok bool
 	x.route, ok = e.route(x.r)
 	x.q.Path = loggable(x.route.path)
@@ -148,14 +148,14 @@ func (x *exchange) serve(ctx context.Context) error {
 		return err
 	}
 	if !ok {
-		return refuse(http.StatusNotFound, "", "there is nothing at this path; the endpoints are listed at /ResourceTypes")
+		return refuse(http.StatusNotFound, "", "there is nothing at this path; the endpoints are listed at /ResourceTypes").because(ReasonSyntax)
 	}
 	if err := checkProtocolVersion(x.r, &x.route); err != nil {
 		return err
 	}
 	if x.route.empty {
 		if !x.q.lenience.Has(attr.EmptySegment) {
-			return refuse(http.StatusNotFound, "", "a segment of the path is empty; take away the slash at its end, or the double one")
+			return refuse(http.StatusNotFound, "", "a segment of the path is empty; take away the slash at its end, or the double one").because(ReasonSyntax)
 		}
 		x.q.Fired |= attr.EmptySegment
 	}
@@ -169,6 +169,9 @@ func (x *exchange) serve(ctx context.Context) error {
 		return x.bulk(ctx)
 	case serviceProviderConfig, resourceTypes, schemas:
 		return x.discover()
+	}
+	if err := x.q.scope.check(x.route.typ, x.r.Method, x.route.search); err != nil {
+		return err
 	}
 	if !isText(x.route.id) {
 		return ErrNotFound
@@ -202,7 +205,7 @@ func loggable(s string) string {
 func isText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
 
 func errDisabled() *Error {
-	return refuse(http.StatusForbidden, "", "provisioning is switched off for this directory; switch it on in the application")
+	return refuse(http.StatusForbidden, "", "provisioning is switched off for this directory; switch it on in the application").because(ReasonDisabled)
 }
 
 func authenticationError(err error) error {
@@ -212,7 +215,7 @@ func authenticationError(err error) error {
 	case !errors.Is(err, ErrUnauthenticated):
 		return hostError("scim: Authenticator", err)
 	}
-	return &Error{Status: http.StatusUnauthorized, Detail: "the request has no valid token; send it as Authorization: Bearer", Err: err}
+	return &Error{Status: http.StatusUnauthorized, Detail: "the request has no valid token; send it as Authorization: Bearer", Reason: ReasonToken, Err: err}
 }
 
 // collection serves /Users and the like.
@@ -484,7 +487,7 @@ func (x *exchange) fail(err error) {
 // note writes down that a request failed, and returns what it is answered.
 func (x *exchange) note(q *request, err error) *Error {
 	e := asError(err)
-	q.Status, q.Type, q.Detail = e.Status, e.Type, e.Detail
+	q.Status, q.Type, q.Reason, q.Detail = e.Status, e.Type, e.Reason, e.Detail
 	if e.Status >= http.StatusInternalServerError && e.Status != http.StatusNotImplemented && x.Handler != nil && !errors.Is(err, context.Canceled) {
 		x.engine.cfg.Logger.ErrorContext(x.r.Context(), "scim: request failed", "request", q.ID.String(), "method", q.Method, "path", q.Path,
 			"tenant", q.Directory.Tenant, "directory", q.Directory.Directory, "status", e.Status, "error", err)

@@ -147,6 +147,7 @@ func newRig(t testing.TB, store scim.Store, mapper scim.RoleMapper, d *scim.Dire
 		defer r.mu.Unlock()
 		r.fired |= e.Fired
 		r.log = append(r.log, *e)
+		checkReason(t, e)
 	}}
 	if configure != nil {
 		configure(cfg)

@@ -87,7 +87,7 @@ const ownLock = " (if it writes, over another connection, to rows that the trans
 
 func slowHook(err error) error {
 	return &Error{
-		Status: http.StatusServiceUnavailable, Detail: "the application did not answer in time; try again",
+		Status: http.StatusServiceUnavailable, Detail: "the application did not answer in time; try again", Reason: ReasonUnavailable,
 		RetryAfter: 30 * time.Second, Err: &slowHookError{err},
 	}
 }

@@ -109,5 +109,5 @@ func (x *exchange) slowDown() error {
 		return nil
 	}
 	x.q.recorded = !note
-	return &Error{Status: http.StatusTooManyRequests, Detail: x.rate.detail, RetryAfter: wait}
+	return &Error{Status: http.StatusTooManyRequests, Detail: x.rate.detail, Reason: ReasonLimit, RetryAfter: wait}
 }

@@ -32,7 +32,7 @@ func parseParameters(raw string) (p parameters, err error) {
 		name, value, _ := strings.Cut(pair, "=")
 		if strings.IndexByte(name, '%') >= 0 { // a filter that is overlooked would select everything
 			if name, err = url.QueryUnescape(name); err != nil {
-				return p, refuse(http.StatusBadRequest, InvalidValue, "the name of a query parameter is not correctly percent-encoded")
+				return p, refuse(http.StatusBadRequest, InvalidValue, "the name of a query parameter is not correctly percent-encoded").because(ReasonSyntax)
 			}
 		}
 		var into *string
@@ -55,7 +55,7 @@ func parseParameters(raw string) (p parameters, err error) {
 			continue
 		}
 		if value, err = url.QueryUnescape(value); err != nil {
-			return p, refuse(http.StatusBadRequest, InvalidValue, "the query parameter ", name, " is not correctly percent-encoded")
+			return p, refuse(http.StatusBadRequest, InvalidValue, "the query parameter ", name, " is not correctly percent-encoded").because(ReasonSyntax)
 		}
 		switch {
 		case name == "attributes":
@@ -99,7 +99,7 @@ func (e *Engine) query(q *request, t *ResourceType, p *parameters, elsewhere fun
 		case !query.Positioned && p.cursor != "":
 			return nil, refuse(http.StatusBadRequest, InvalidCursor, "cursors are not offered here; page with startIndex and count (pagination in /ServiceProviderConfig)")
 		case query.Positioned && p.has.startIndex:
-			return nil, refuse(http.StatusBadRequest, InvalidValue, "startIndex and cursor are two methods of paging; send one of them, RFC 9865 section 2.4")
+			return nil, refuse(http.StatusBadRequest, InvalidValue, "startIndex and cursor are two methods of paging; send one of them, RFC 9865 section 2.4").because(ReasonSyntax)
 		}
 	}
 	if p.has.startIndex {
@@ -130,7 +130,7 @@ func (e *Engine) query(q *request, t *ResourceType, p *parameters, elsewhere fun
 		case strings.EqualFold(p.sortOrder, "descending"):
 			query.Descending = true
 		default:
-			return nil, refuse(http.StatusBadRequest, InvalidValue, "sortOrder is ascending or descending, not ", attr.Quote(p.sortOrder))
+			return nil, refuse(http.StatusBadRequest, InvalidValue, "sortOrder is ascending or descending, not ", attr.Quote(p.sortOrder)).because(ReasonSyntax)
 		}
 	}
 	return query, nil
@@ -143,7 +143,7 @@ func pagingNumber(name, s string, least int, wrong ErrorType) (int, error) {
 	if err != nil {
 		digits := strings.TrimPrefix(s, "-")
 		if digits == "" || strings.Trim(digits, "0123456789") != "" {
-			return 0, refuse(http.StatusBadRequest, wrong, name, " is a whole number, not ", attr.Quote(s), ", RFC 7644 section 3.4.2.4")
+			return 0, refuse(http.StatusBadRequest, wrong, name, " is a whole number, not ", attr.Quote(s), ", RFC 7644 section 3.4.2.4").because(ReasonSyntax)
 		}
 		if s[0] == '-' {
 			return least, nil
@@ -159,21 +159,21 @@ func sortAttribute(q *request, t *ResourceType, name string) (*attr.Attribute, e
 	a, fired := t.Lookup(name, q.lenience)
 	q.Fired |= fired
 	if a == nil {
-		return nil, refuse(http.StatusBadRequest, InvalidValue, "sortBy: ", t.Name, " has no attribute ", attr.Quote(name))
+		return nil, refuse(http.StatusBadRequest, InvalidValue, "sortBy: ", t.Name, " has no attribute ", attr.Quote(name)).because(ReasonFilter)
 	}
 	if a.Kind == attr.Complex {
 		if a.ValueSub() == nil || a.Extension {
-			return nil, refuse(http.StatusBadRequest, InvalidValue, "sortBy: ", a.Path(), " is complex; name one of its sub-attributes")
+			return nil, refuse(http.StatusBadRequest, InvalidValue, "sortBy: ", a.Path(), " is complex; name one of its sub-attributes").because(ReasonFilter)
 		}
 		a = a.ValueSub()
 	}
 	for at := a; at != nil; at = at.Parent {
 		if at.Returned == attr.Never || at.Mutability == attr.WriteOnly || at.Dropped {
-			return nil, refuse(http.StatusBadRequest, InvalidValue, "sortBy: ", a.Path(), " is never returned and cannot be sorted by")
+			return nil, refuse(http.StatusBadRequest, InvalidValue, "sortBy: ", a.Path(), " is never returned and cannot be sorted by").because(ReasonFilter)
 		}
 	}
 	if t.members != nil && a.Within(t.members) || t.groups != nil && a.Within(t.groups) {
-		return nil, refuse(http.StatusBadRequest, InvalidValue, "sortBy: ", a.Path(), " is not kept with the resource and cannot be sorted by")
+		return nil, refuse(http.StatusBadRequest, InvalidValue, "sortBy: ", a.Path(), " is not kept with the resource and cannot be sorted by").because(ReasonFilter)
 	}
 	return a, nil
 }

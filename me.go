@@ -12,10 +12,14 @@ import (
 // /Me, so that nobody reactivates or reads themselves after access has ended;
 // what such a caller may do to /Users is the host's to say.
 func (x *exchange) self(ctx context.Context, subject string) error {
+	x.route.typ = x.engine.cfg.Types.Type("User")
+	if err := x.q.scope.check(x.route.typ, x.r.Method, false); err != nil {
+		return err
+	}
 	methods := []string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodPatch, http.MethodDelete}
 	switch {
 	case x.route.id != "":
-		return refuse(http.StatusNotFound, "", "there is nothing below /Me")
+		return refuse(http.StatusNotFound, "", "there is nothing below /Me").because(ReasonSyntax)
 	case x.r.Method == http.MethodPost:
 		// The RFC leaves to us what is created: nothing, as who calls is a user
 		// already, or nobody.
@@ -27,7 +31,7 @@ func (x *exchange) self(ctx context.Context, subject string) error {
 	case !isText(subject):
 		return ErrNotFound
 	}
-	x.route.typ, x.route.id = x.engine.cfg.Types.Type("User"), subject
+	x.route.id = subject
 	x.q.self = true
 	x.w.Header()["Location"] = []string{x.selfLocation()}
 	return x.resource(ctx)

@@ -125,10 +125,14 @@ func (e *Engine) listAll(ctx context.Context, b []byte, q *request, p *parameter
 	return append(b, "]}"...), nil
 }
 
-// union resolves the parameters for every type. What one type does not have is
-// to it without value; what none has is refused.
+// union resolves the parameters for every type that the client may read: it is
+// answered as if there were no others. What one type does not have is to it
+// without value; what none has is refused.
 func (e *Engine) union(q *request, p *parameters, v view) (*union, error) {
-	types := e.cfg.Types.all
+	types := slices.DeleteFunc(slices.Clone(e.cfg.Types.all), func(t *ResourceType) bool { return !q.scope.mayRead(t) })
+	if len(types) == 0 { // then none is a group
+		return nil, refuseScope(ReadUsers.String())
+	}
 	known := func(path string) bool {
 		return slices.ContainsFunc(types, func(t *ResourceType) bool {
 			a, _ := t.Lookup(path, q.lenience)
@@ -169,7 +173,7 @@ func (u *union) resolveSort() error {
 			continue
 		case sortBy != nil && (sortBy.Kind != by.Kind || sortBy.CaseExact != by.CaseExact):
 			return refuse(http.StatusBadRequest, InvalidValue, "sortBy: the values of ", by.Path(),
-				" are of another kind in some resource types than in others; ask for one type at its endpoint")
+				" are of another kind in some resource types than in others; ask for one type at its endpoint").because(ReasonFilter)
 		}
 		sortBy, u.descending = by, u.parts[i].query.Descending
 	}

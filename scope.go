@@ -2,12 +2,18 @@ package scim
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 )
 
 // A Scope is what a client may do (rule E2); the zero value is everything. What
-// is neither a user nor a group counts as a user.
+// is neither a user nor a group counts as a user, and so does /Me.
+//
+// An attribute goes with the resource that it is part of: who reads users sees
+// in which groups each is, and who reads groups sees the ids and names of their
+// members. To write one thing can change the other: a group's members get roles,
+// and a user who is deleted leaves its groups. Discovery needs no scope.
 type Scope uint8
 
 // The scopes. Who may write may read.
@@ -61,4 +67,38 @@ func (s *Scope) UnmarshalText(text []byte) error {
 	}
 	*s = all
 	return nil
+}
+
+// mayRead reports whether a client may read resources of the type.
+func (s Scope) mayRead(t *ResourceType) bool {
+	if t.IsGroup() {
+		return s.Allows(ReadGroups)
+	}
+	return s.Allows(ReadUsers)
+}
+
+// check refuses a method on resources of the type, or a posted query about them,
+// that the scope does not have.
+func (s Scope) check(t *ResourceType, method string, search bool) error {
+	if s == 0 {
+		return nil
+	}
+	need := ReadUsers
+	switch {
+	case search:
+	case method == http.MethodPost, method == http.MethodPut, method == http.MethodPatch, method == http.MethodDelete:
+		need = WriteUsers
+	}
+	if t.IsGroup() {
+		need <<= 2 // from users to groups
+	}
+	if !s.Allows(need) {
+		return refuseScope(need.String())
+	}
+	return nil
+}
+
+func refuseScope(missing string) *Error {
+	return refuse(http.StatusForbidden, "", "the token does not have the scope ", missing,
+		" that this request needs; use one that has it: tokens are made in the application").because(ReasonScope)
 }

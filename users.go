@@ -113,7 +113,7 @@ func (w *work) resolve(ctx context.Context, r *Resource, next *AccountState) (Ch
 	case resolveCreate:
 		return Created, nil
 	case resolveRefuse:
-		return "", refuse(http.StatusForbidden, "", cmp.Or(answer.reason, "the application refuses to manage this account"))
+		return "", refuse(http.StatusForbidden, "", cmp.Or(answer.reason, "the application refuses to manage this account")).because(ReasonExistingAccount)
 	case resolveHold:
 		next.Held = cmp.Or(answer.reason, "the application wants to review this account")
 		return Created, nil

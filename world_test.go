@@ -58,6 +58,7 @@ func newWorld(t testing.TB, store scim.Store, configure func(*scim.Config)) *wor
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.log = append(w.log, *e)
+		checkReason(t, e)
 	}}
 	if configure != nil {
 		configure(cfg)

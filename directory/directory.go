@@ -165,6 +165,8 @@ func (s *Service) check(d *Directory) error {
 	}
 	if len(d.Profile) > mostProfile {
 		wrong.add("profile", "it has %d attributes; %d are the most", len(d.Profile), mostProfile)
+	} else if _, err := s.types.ParseProfile(d.Profile); err != nil {
+		wrong.add("profile", "%s", strings.TrimPrefix(err.Error(), "scim: "))
 	}
 	s.checkPolicy(&wrong, d.Policy)
 	return wrong.err("directory")

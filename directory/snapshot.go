@@ -115,8 +115,11 @@ func (s *Service) readDirectories(ctx context.Context, tenant string, revision u
 		if m, ok := mappers[d.ID]; ok {
 			one.Roles, one.err = m.Roles, m.err
 		}
+		if len(d.Profile) > 0 && one.err == nil {
+			one.Profile, one.err = s.types.ParseProfile(d.Profile)
+		}
 		if one.err != nil {
-			s.log.ErrorContext(ctx, "directory: a role mapping cannot be served", "tenant", tenant, "directory", d.ID, "error", one.err)
+			s.log.ErrorContext(ctx, "directory: a mapping of roles or of the profile cannot be served", "tenant", tenant, "directory", d.ID, "error", one.err)
 		}
 		directories[d.ID] = one
 		if d.State != Retired {
