@@ -16,6 +16,8 @@ func TestPolicyByName(t *testing.T) {
 	policy := scim.Policy{
 		Email: scim.EmailWithinDomains, EmailSource: scim.UserNameThenEmails, Domain: scim.GuestDomain,
 		UnknownMembers: scim.RejectUnknownMembers, DuplicateGroupNames: true,
+		Off: scim.CreateUsers | scim.SyncGroups, Lock: scim.LastWriteWins, Seats: scim.FreeRoleSeats, FreeRole: "viewer",
+		MassChange: scim.HoldMassChange,
 	}
 	written, err := json.Marshal(struct {
 		scim.Policy
@@ -23,12 +25,14 @@ func TestPolicyByName(t *testing.T) {
 	}{policy, scim.Entra})
 	require.NoError(t, err)
 	require.JSONEq(t, `{"Email":"domains","EmailSource":"userName","Domain":"guest","UnknownMembers":"reject",
-		"DuplicateGroupNames":true,"RejoinByEmail":false,"Dialect":"entra"}`, string(written))
+		"DuplicateGroupNames":true,"RejoinByEmail":false,
+		"Off":"create,groups","Lock":"last-write-wins","Seats":"free-role","FreeRole":"viewer","MassChange":"hold","Dialect":"entra"}`, string(written))
 	var read scim.Policy
 	require.NoError(t, json.Unmarshal(written, &read))
 	require.Equal(t, policy, read)
 
-	for _, wrong := range []string{`{"Email":"never"}`, `{"EmailSource":"mail"}`, `{"Domain":""}`, `{"UnknownMembers":"Drop"}`} {
+	for _, wrong := range []string{`{"Email":"never"}`, `{"EmailSource":"mail"}`, `{"Domain":""}`, `{"UnknownMembers":"Drop"}`,
+		`{"Off":"create,invite"}`, `{"Lock":"none"}`, `{"Seats":"evict"}`, `{"MassChange":"ignore"}`} {
 		require.Error(t, json.Unmarshal([]byte(wrong), &read), wrong)
 	}
 	var dialect scim.Dialect
