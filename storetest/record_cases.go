@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -91,7 +92,7 @@ var recordCases = []testCase{
 				if id == "" || slices.Contains(want, id) {
 					continue
 				}
-				p.putRecord(&directory.Record{RecordKey: p.recordKey(directory.KindToken, id), Data: []byte(fmt.Sprint(i))}, 1)
+				p.putRecord(&directory.Record{RecordKey: p.recordKey(directory.KindToken, id), Data: []byte(strconv.Itoa(i))}, 1)
 				want = append(want, id)
 			}
 			p.putRecord(&directory.Record{RecordKey: p.recordKey(directory.KindDomain, "a domain"), Data: []byte(`{}`)}, 1)
@@ -128,10 +129,10 @@ var recordCases = []testCase{
 				p.must(len(all) == 0, "Records of tenant %q and kind %q returns those of another", other.Tenant, other.Kind)
 			}
 			for i, other := range others {
-				p.putRecord(&directory.Record{RecordKey: other, Data: []byte(fmt.Sprint(i))}, 1)
+				p.putRecord(&directory.Record{RecordKey: other, Data: []byte(strconv.Itoa(i))}, 1)
 			}
 			for i, other := range others {
-				p.recorded(p.ctx, other, 1, fmt.Sprint(i))
+				p.recorded(p.ctx, other, 1, strconv.Itoa(i))
 			}
 			p.recorded(p.ctx, key, 1, `"ours"`)
 		},
@@ -230,7 +231,7 @@ var recordCases = []testCase{
 			for round := range uint64(rounds) {
 				won := make(chan uint64, writers)
 				p.together(writers, func(i int) {
-					version, err := p.storage.PutRecord(p.ctx, &directory.Record{RecordKey: key, Version: round, Data: []byte(fmt.Sprint(i))})
+					version, err := p.storage.PutRecord(p.ctx, &directory.Record{RecordKey: key, Version: round, Data: []byte(strconv.Itoa(i))})
 					if err == nil {
 						won <- version
 						return
