@@ -59,7 +59,8 @@
 // written again, or [Store.Reindex] was called for its directory,
 // [Store.People] does not find it, so that a person in two directories is not
 // recognised as one. Call it when no process with the earlier version is left: that
-// one does not write the keys.
+// one does not write the keys. On PostgreSQL nobody can use the accounts while the
+// migration runs, which reads each of them once.
 //
 // # PostgreSQL
 //

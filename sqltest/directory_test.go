@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -147,6 +148,17 @@ var usedIndexes = map[string][]string{
 	"Waiting, a next page": {"scim_accounts_waiting"},
 }
 
+// table returns how a table is called in SQL of one's own.
+func (s *service) table(name, table string) string {
+	if name == "postgres" {
+		return schemaOf(s) + "." + table
+	}
+	return table
+}
+
+// scanOfDirectories is scan for what package directory asks.
+var scanOfDirectories = regexp.MustCompile(scan.String() + `|Seq Scan on (scim_records|scim_claims|scim_tenants)`)
+
 // fillDirectories writes what directoryRequests ask for.
 func (s *service) fillDirectories(name string) {
 	s.t.Helper()
@@ -187,7 +199,7 @@ func TestNoStatementOfDirectoriesScansATable(t *testing.T) {
 			s := newService(t, name, 1000)
 			ctx := t.Context()
 			s.fillDirectories(name)
-			s.multiply(name, 50, "scim_resources", "scim_accounts", "scim_indexed_values", "scim_members", "scim_records", "scim_events", "scim_requests")
+			s.multiply(name, 50)
 			everywhere := func(statement string) {
 				_, err := s.db.ExecContext(ctx, strings.ReplaceAll(statement, "scim_", s.table(name, "scim_")))
 				require.NoError(t, err)
@@ -227,7 +239,7 @@ func TestStatementsOfDirectories(t *testing.T) {
 		put(t, store, state(t, "1", "h", "a@acme.example"))
 		_, err := store.PutRecord(ctx, record(acme.Tenant, directory.KindToken, "1"))
 		require.NoError(t, err)
-		work := func(tally bool) int {
+		work := func(tally bool) []sqltest.Statement {
 			r.Take()
 			require.NoError(t, store.Do(ctx, acme.Tenant, func(ctx context.Context, tx scim.Tx) error {
 				if err := tx.Append(ctx, &scim.Event{Type: scim.TokenCreated, Directory: acme}); err != nil || !tally {
@@ -239,9 +251,9 @@ func TestStatementsOfDirectories(t *testing.T) {
 				}
 				return tx.PutTally(ctx, &scim.Tally{Revision: was.Revision + 1})
 			}))
-			return len(r.Take())
+			return r.Take()
 		}
-		require.Equal(t, work(false), work(true))
+		require.Len(t, work(true), len(work(false)))
 		work(true)
 		for what, read := range map[string]func() error{
 			"Tally": func() error {
@@ -263,8 +275,9 @@ func TestStatementsOfDirectories(t *testing.T) {
 			require.NotContains(t, statements[0].SQL, "FOR UPDATE")
 		}
 		// What is not asked for is not written either.
-		r.Take()
-		work(false)
+		for _, statement := range work(false) {
+			require.NotContains(t, statement.SQL, "tally =")
+		}
 		tally, err := store.Tally(ctx, acme.Tenant)
 		require.NoError(t, err)
 		require.EqualValues(t, 2, tally.Revision)

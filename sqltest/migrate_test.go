@@ -38,14 +38,21 @@ func earlier(t *testing.T, db *sql.DB, dialect sqlstore.Dialect, prefix, from st
 		require.NoError(t, err)
 	}
 	for _, table := range tables {
-		rows, err := db.QueryContext(t.Context(), "SELECT * FROM "+prefix+table)
-		require.NoError(t, err)
-		columns, err := rows.Columns()
-		require.NoError(t, errors.Join(err, rows.Err(), rows.Close()))
-		names := strings.Join(columns, ", ")
-		_, err = db.ExecContext(t.Context(), "INSERT INTO "+prefix+table+" ("+names+") SELECT "+names+" FROM "+from+table)
+		names := columnsOf(t, db, prefix+table)
+		_, err := db.ExecContext(t.Context(), "INSERT INTO "+prefix+table+" ("+names+") SELECT "+names+" FROM "+from+table)
 		require.NoError(t, err)
 	}
+}
+
+// columnsOf returns the names of a table's columns.
+func columnsOf(t *testing.T, db *sql.DB, table string) string {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), "SELECT * FROM "+table)
+	require.NoError(t, err)
+	defer func() { _ = rows.Close() }() // its error is that of rows.Err
+	columns, err := rows.Columns()
+	require.NoError(t, errors.Join(err, rows.Err()))
+	return strings.Join(columns, ", ")
 }
 
 // A database of the first version is brought up to date with what is in it, and all
