@@ -127,7 +127,7 @@ func TestA6DNSThatHangsIsGivenUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		k := newConsole(t, nil)
+		k := newConsoleInMemory(t)
 		k.dns.set("_muster-challenge.acme.example", func(context.Context) ([]string, error) {
 			<-release // whatever its context says
 			return nil, nil

@@ -478,7 +478,7 @@ func (s *slow) Tally(ctx context.Context, tenant string) (*scim.Tally, error) {
 func TestE2ATenantIsReadOnceForAllWhoWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		k := newConsole(t, nil)
+		k := newConsoleInMemory(t)
 		_, secret := k.create(directory.Directory{ID: "a", Policy: anyDomain()})
 		store := &slow{Storage: k.store, answer: make(chan struct{})}
 		store.hold.Store(1)
@@ -509,7 +509,7 @@ func TestE2ATenantIsReadOnceForAllWhoWait(t *testing.T) {
 func TestE2AReadingFromBeforeARevocationIsNotKept(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		k := newConsole(t, nil)
+		k := newConsoleInMemory(t)
 		key, secret := k.create(directory.Directory{ID: "a", Policy: anyDomain()})
 		store := &slow{Storage: k.store, answer: make(chan struct{})}
 		store.hold.Store(2) // all is read by then
@@ -534,7 +534,7 @@ func TestE2AReadingFromBeforeARevocationIsNotKept(t *testing.T) {
 func TestE2AStorageThatHangsIsGivenUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		k := newConsole(t, nil)
+		k := newConsoleInMemory(t)
 		_, secret := k.create(directory.Directory{ID: "a", Policy: anyDomain()})
 		store := &slow{Storage: k.store}
 		store.hold.Store(1)
@@ -610,4 +610,21 @@ func BenchmarkAuthenticate(b *testing.B) {
 			}
 		})
 	}
+}
+
+func TestE2OfTokensThatAreForgottenNothingIsKept(t *testing.T) {
+	t.Parallel()
+	k := newConsole(t, nil)
+	key, secret := k.create(directory.Directory{ID: "a", Policy: anyDomain()})
+	for range 20 {
+		require.Equal(t, http.StatusOK, k.get(secret))
+		require.NoError(t, k.Flush(t.Context()))
+		var err error
+		secret, _, err = k.RotateNewest(key)
+		require.NoError(t, err)
+	}
+	activity, err := k.Activity(t.Context(), key)
+	require.NoError(t, err)
+	require.LessOrEqual(t, len(activity.Tokens), 12)
+	require.Equal(t, k.clock.Now().Add(-time.Second), activity.Heard())
 }
