@@ -78,14 +78,29 @@ func (p *probe) Do(ctx context.Context, tenant string, fn func(ctx context.Conte
 	return p.Storage.Do(ctx, tenant, fn)
 }
 
-// zone is DNS as a test wants it: what is not in it is not found.
-type zone map[string]func(ctx context.Context) ([]string, error)
+// A zone is DNS as a test wants it: what is not in it is not found.
+type zone struct {
+	mu      sync.Mutex // a lookup may outlast the call that began it
+	answers map[string]func(ctx context.Context) ([]string, error)
+}
 
-func (z zone) LookupTXT(ctx context.Context, name string) ([]string, error) {
-	if answer := z[name]; answer != nil {
-		return answer(ctx)
+func (z *zone) set(name string, answer func(ctx context.Context) ([]string, error)) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if z.answers == nil {
+		z.answers = map[string]func(ctx context.Context) ([]string, error){}
 	}
-	return nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
+	z.answers[name] = answer
+}
+
+func (z *zone) LookupTXT(ctx context.Context, name string) ([]string, error) {
+	z.mu.Lock()
+	answer := z.answers[name]
+	z.mu.Unlock()
+	if answer == nil {
+		return nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
+	}
+	return answer(ctx)
 }
 
 func says(values ...string) func(context.Context) ([]string, error) {
@@ -98,7 +113,7 @@ type console struct {
 	t     testing.TB
 	store *probe
 	clock *clock
-	dns   zone
+	dns   *zone
 	log   *bytes.Buffer
 	http  http.Handler
 	from  string // the address that requests come from
@@ -118,10 +133,18 @@ func newConsole(t testing.TB, change func(*directory.Options)) *console {
 	return newReplica(t, &probe{Storage: newStorage(scim.CoreTypes(), &memstore.Options{Now: c.Now})}, c, change)
 }
 
+// newConsoleInMemory is newConsole for a test that stops the clock of the
+// program: a database has goroutines that outlast it.
+func newConsoleInMemory(t testing.TB) *console {
+	t.Helper()
+	c := newClock()
+	return newReplica(t, &probe{Storage: memstore.New(scim.CoreTypes(), &memstore.Options{Now: c.Now})}, c, nil)
+}
+
 // newReplica returns a service over a storage that others use too.
 func newReplica(t testing.TB, store *probe, c *clock, change func(*directory.Options)) *console {
 	t.Helper()
-	k := &console{t: t, store: store, clock: c, dns: zone{}, log: &bytes.Buffer{}, from: "192.0.2.1:4711"}
+	k := &console{t: t, store: store, clock: c, dns: &zone{}, log: &bytes.Buffer{}, from: "192.0.2.1:4711"}
 	o := &directory.Options{Resolver: k.dns}
 	if change != nil {
 		change(o)
@@ -206,9 +229,13 @@ func TestNewRefusesWhatItCannotServe(t *testing.T) {
 	t.Parallel()
 	store := newStorage(scim.CoreTypes(), nil)
 	for name, open := range map[string]func() (*directory.Service, error){
-		"no storage":         func() (*directory.Service, error) { return directory.New(nil, nil, nil) },
-		"another source":     func() (*directory.Service, error) { return directory.New(store, &scim.Config{Directories: new(directory.Service)}, nil) },
-		"a prefix that cuts": func() (*directory.Service, error) { return directory.New(store, nil, &directory.Options{TokenPrefix: "a_b"}) },
+		"no storage": func() (*directory.Service, error) { return directory.New(nil, nil, nil) },
+		"another source": func() (*directory.Service, error) {
+			return directory.New(store, &scim.Config{Directories: new(directory.Service)}, nil)
+		},
+		"a prefix that cuts": func() (*directory.Service, error) {
+			return directory.New(store, nil, &directory.Options{TokenPrefix: "a_b"})
+		},
 		"a long prefix": func() (*directory.Service, error) {
 			return directory.New(store, nil, &directory.Options{TokenPrefix: strings.Repeat("a", 17)})
 		},

@@ -92,6 +92,6 @@ type Prune struct {
 	Limit    int       // of each, the oldest first; 0: none
 }
 
-// ErrConflict: somebody else has changed the same directory, token, domain,
-// mapping or task meanwhile. Read it again and repeat the change.
+// ErrConflict says that somebody else has changed the same directory, token,
+// domain, mapping or task meanwhile. Read it again and repeat the change.
 var ErrConflict = errors.New("directory: changed by somebody else meanwhile")
