@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -119,13 +120,11 @@ func (x *explainer) look(ctx context.Context) (err error) {
 	}
 	key := x.d.Key()
 	err = x.s.store.Do(ctx, key.Tenant, func(ctx context.Context, tx scim.Tx) error {
-		if id != "" {
-			states, err := tx.UserStates(ctx, key, []string{id})
-			if err != nil {
-				return err
-			}
-			x.state = states[0]
+		states, err := tx.UserStates(ctx, key, []string{id})
+		if err != nil {
+			return err
 		}
+		x.state = states[0]
 		tally, err := tx.Tally(ctx)
 		if err != nil {
 			return err
@@ -158,9 +157,9 @@ func (x *explainer) look(ctx context.Context) (err error) {
 	return nil
 }
 
-// find returns the id of the user that is meant, "" if the directory never had
-// one. It looks for a user as a provider does, and for accounts of those who
-// were deleted by their email.
+// find returns the id of the user that is meant; whether there is one, or was, is
+// still to be seen. It looks for a user as a provider does, and for accounts of
+// those who were deleted by their email.
 func (x *explainer) find(ctx context.Context) (string, error) {
 	t, key := x.s.types.Type("User"), x.d.Key()
 	r, err := x.s.store.Get(ctx, scim.Ref{Directory: key, Type: t.Name, ID: x.who}, scim.GetOptions{})
@@ -197,7 +196,7 @@ func (x *explainer) find(ctx context.Context) (string, error) {
 		}
 	}
 	x.elsewhere = slices.Compact(x.elsewhere)
-	return id, nil
+	return cmp.Or(id, x.who), nil // it may be the id of one who was deleted
 }
 
 // nameOf returns what people call a directory.
