@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -251,7 +252,7 @@ func (x *explainer) hint(reason scim.Reason) string { return reasonHint(reason, 
 func (x *explainer) related() (related []Request) {
 	const most = 5
 	endpoint := x.s.types.Type("User").Endpoint
-	_, domain := splitEmail(x.who)
+	domain := domainOf(x.who)
 	for _, r := range x.log {
 		var about bool
 		switch {
@@ -260,7 +261,7 @@ func (x *explainer) related() (related []Request) {
 		case r.Reason == scim.ReasonDomain && domain != "":
 			about = strings.Contains(strings.ToLower(r.Detail), strings.ToLower(domain))
 		default:
-			about = r.Method == "POST" && r.Path == endpoint && r.Status >= 400
+			about = r.Method == http.MethodPost && r.Path == endpoint && r.Status >= 400
 		}
 		if about {
 			related = append(related, r)
@@ -309,7 +310,7 @@ func (x *explainer) answerDomain() {
 	if x.User == "" {
 		email = x.who
 	}
-	_, domain := splitEmail(scim.FoldEmail(email))
+	domain := domainOf(scim.FoldEmail(email))
 	if domain == "" || x.rules == nil {
 		return
 	}
@@ -423,10 +424,10 @@ func (x *explainer) answerRole() {
 	}
 }
 
-// splitEmail splits an email at its last @; domain is "" where there is none.
-func splitEmail(s string) (local, domain string) {
+// domainOf returns what stands behind the last @ of an email; "" if there is none.
+func domainOf(s string) string {
 	if at := strings.LastIndexByte(s, '@'); at >= 0 {
-		return s[:at], s[at+1:]
+		return s[at+1:]
 	}
-	return s, ""
+	return ""
 }

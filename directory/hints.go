@@ -267,6 +267,3 @@ var toleranceNotes = []struct {
 }
 
 const entraFlag = "It works, but Entra ID does not follow the standard here. In {token} end the Tenant URL with ?aadOptscim062020."
-
-// providerName returns what an administrator calls the provider.
-func providerName(d scim.Dialect) string { return consoleOf(d).name }
