@@ -69,10 +69,13 @@ func (e *Engine) checkDirectory(d *Directory) error {
 	if d == nil || d.Tenant == "" || d.ID == "" {
 		return errors.New("scim: the Authenticator returned no directory, or one without Tenant or ID")
 	}
+	if err := e.checkProfile(d.Profile); err != nil {
+		return err
+	}
 	if e.ledger == nil && (d.Policy.Email == KeepEmail || d.Policy.Domain == GuestDomain || d.Policy.RejoinByEmail) {
 		return errors.New("scim: KeepEmail, GuestDomain and RejoinByEmail need a store that is a Ledger: the account differs from the user, and that must be kept")
 	}
-	return e.checkProfile(d.Profile)
+	return nil
 }
 
 // A request is one SCIM request on its way through the engine.

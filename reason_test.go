@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -407,5 +408,6 @@ func TestD8AHostsErrorIsNotChanged(t *testing.T) {
 		r.do(http.MethodPost, "/Users", person("ada")).refused(http.StatusForbidden, "", "not on a Sunday")
 		require.Equal(t, scim.ReasonHost, r.logged().Reason)
 	}
+	scim.WriteError(httptest.NewRecorder(), shared)
 	require.Equal(t, scim.Error{Status: http.StatusForbidden, Detail: "not on a Sunday"}, *shared)
 }

@@ -1,8 +1,10 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -119,13 +121,11 @@ func (x *explainer) look(ctx context.Context) (err error) {
 	}
 	key := x.d.Key()
 	err = x.s.store.Do(ctx, key.Tenant, func(ctx context.Context, tx scim.Tx) error {
-		if id != "" {
-			states, err := tx.UserStates(ctx, key, []string{id})
-			if err != nil {
-				return err
-			}
-			x.state = states[0]
+		states, err := tx.UserStates(ctx, key, []string{id})
+		if err != nil {
+			return err
 		}
+		x.state = states[0]
 		tally, err := tx.Tally(ctx)
 		if err != nil {
 			return err
@@ -158,9 +158,9 @@ func (x *explainer) look(ctx context.Context) (err error) {
 	return nil
 }
 
-// find returns the id of the user that is meant, "" if the directory never had
-// one. It looks for a user as a provider does, and for accounts of those who
-// were deleted by their email.
+// find returns the id of the user that is meant; whether there is one, or was, is
+// still to be seen. It looks for a user as a provider does, and for accounts of
+// those who were deleted by their email.
 func (x *explainer) find(ctx context.Context) (string, error) {
 	t, key := x.s.types.Type("User"), x.d.Key()
 	r, err := x.s.store.Get(ctx, scim.Ref{Directory: key, Type: t.Name, ID: x.who}, scim.GetOptions{})
@@ -197,7 +197,7 @@ func (x *explainer) find(ctx context.Context) (string, error) {
 		}
 	}
 	x.elsewhere = slices.Compact(x.elsewhere)
-	return id, nil
+	return cmp.Or(id, x.who), nil // it may be the id of one who was deleted
 }
 
 // nameOf returns what people call a directory.
@@ -252,7 +252,7 @@ func (x *explainer) hint(reason scim.Reason) string { return reasonHint(reason, 
 func (x *explainer) related() (related []Request) {
 	const most = 5
 	endpoint := x.s.types.Type("User").Endpoint
-	_, domain := splitEmail(x.who)
+	domain := domainOf(x.who)
 	for _, r := range x.log {
 		var about bool
 		switch {
@@ -261,7 +261,7 @@ func (x *explainer) related() (related []Request) {
 		case r.Reason == scim.ReasonDomain && domain != "":
 			about = strings.Contains(strings.ToLower(r.Detail), strings.ToLower(domain))
 		default:
-			about = r.Method == "POST" && r.Path == endpoint && r.Status >= 400
+			about = r.Method == http.MethodPost && r.Path == endpoint && r.Status >= 400
 		}
 		if about {
 			related = append(related, r)
@@ -310,7 +310,7 @@ func (x *explainer) answerDomain() {
 	if x.User == "" {
 		email = x.who
 	}
-	_, domain := splitEmail(scim.FoldEmail(email))
+	domain := domainOf(scim.FoldEmail(email))
 	if domain == "" || x.rules == nil {
 		return
 	}
@@ -424,10 +424,10 @@ func (x *explainer) answerRole() {
 	}
 }
 
-// splitEmail splits an email at its last @; domain is "" where there is none.
-func splitEmail(s string) (local, domain string) {
+// domainOf returns what stands behind the last @ of an email; "" if there is none.
+func domainOf(s string) string {
 	if at := strings.LastIndexByte(s, '@'); at >= 0 {
-		return s[:at], s[at+1:]
+		return s[at+1:]
 	}
-	return s, ""
+	return ""
 }

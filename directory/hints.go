@@ -118,7 +118,7 @@ var consoles = map[scim.Dialect]console{
 	},
 	scim.Google: {
 		name: "Google Workspace", token: "Autoprovisioning of the app", mapping: "Autoprovisioning > Attribute mapping", assign: "Autoprovisioning > Provisioning scope", groups: "Autoprovisioning > Provisioning scope",
-		again: "wait: Google sends it again by itself",
+		again: "wait until Google sends it again",
 	},
 	scim.OneLogin: {
 		name: "OneLogin", token: "the app's Configuration", mapping: "the app's Parameters", assign: "the app's Users", groups: "the app's Rules",
@@ -178,7 +178,7 @@ var reasonHints = map[scim.Reason]string{
 	scim.ReasonUnknownMember:   "The group has a member who is not provisioned. Assign everybody in the group first, in {assign}; then send the group again from {groups}.",
 	scim.ReasonLastAdmin:       "This would leave you without an administrator in the application. Make somebody else an administrator first; then {again}.",
 	scim.ReasonProtected:       "The account has a protected role, such as owner, which provisioning does not touch. Change that role in the application first, or leave the person as they are in {idp}.",
-	scim.ReasonMassChange:      "Very many people would lose access at once, so it waits. If that is a mistake, correct {assign}. If it is meant, confirm it in the application; it is then sent again, or {again}.",
+	scim.ReasonMassChange:      "Very many people would lose access at once, so it waits. If that is a mistake, correct it in {assign}. If it is meant, confirm it in the application; then {again}.",
 	scim.ReasonDisabled:        "Provisioning is paused or ended for this directory in the application. Switch it on there if it is wanted, then {again}; otherwise switch it off in {idp} too.",
 	scim.ReasonSeats:           "There is no free seat. Free one or get more in the application, then {again}; or take the person out of {assign}.",
 	scim.ReasonToken:           "The token is missing, wrong, expired or revoked. Make a new one in the application and put it into {token}.",
@@ -267,6 +267,3 @@ var toleranceNotes = []struct {
 }
 
 const entraFlag = "It works, but Entra ID does not follow the standard here. In {token} end the Tenant URL with ?aadOptscim062020."
-
-// providerName returns what an administrator calls the provider.
-func providerName(d scim.Dialect) string { return consoleOf(d).name }

@@ -52,7 +52,9 @@ func (s *Service) Observed(ctx context.Context, key scim.Key) (*Observations, er
 	for i, r := range page.Resources {
 		o.user = i + 1
 		for v := r.Doc().First(); v.Exists(); v = v.Next() {
-			o.attribute(v)
+			if v.Attr() != t.ID { // which every account has
+				o.attribute(v)
+			}
 		}
 	}
 	return &Observations{Users: len(page.Resources), Attributes: o.list()}, nil
