@@ -9,6 +9,7 @@ import (
 
 	scim "github.com/muster-id/scim"
 	"github.com/muster-id/scim/attr"
+	"github.com/muster-id/scim/filter"
 )
 
 // A lister makes the statements of a query. It is of one goroutine.
@@ -25,6 +26,9 @@ func (v view) list(ctx context.Context, q *scim.Query) (*scim.Page, error) {
 	k := v.kindOf(q.Type)
 	if k == nil {
 		return nil, errForeignType(q.Type)
+	}
+	if v.tx != nil && v.tx.findsNothing(q, k) {
+		return &scim.Page{}, nil
 	}
 	l := &lister{compiler: compiler{names: v.names, kind: k}, q: q}
 	for _, text := range []string{q.Directory.Tenant, q.Directory.Directory, q.Type.Name} {
@@ -55,7 +59,10 @@ func (v view) list(ctx context.Context, q *scim.Query) (*scim.Page, error) {
 			return nil, err
 		}
 		// A first page that is not full says how many there are.
-		if n := len(page.Resources); n <= q.Count && page.Next == "" && q.After == "" && q.StartIndex <= 1 && page.Total == 0 {
+		if n := len(page.Resources); l.single() {
+			page.Total = n
+			return page, nil
+		} else if n <= q.Count && page.Next == "" && q.After == "" && q.StartIndex <= 1 && page.Total == 0 {
 			if n < q.Count || q.Positioned {
 				page.Total = n
 				return page, nil
@@ -65,6 +72,25 @@ func (v view) list(ctx context.Context, q *scim.Query) (*scim.Page, error) {
 	var err error
 	page.Total, err = v.total(ctx, l, counting)
 	return page, err
+}
+
+// single reports whether the filter asks for a value that one resource has, and
+// the page begins with it: there is nothing to sort, to count or to leave out.
+func (l *lister) single() bool {
+	if l.q.Filter == nil || l.q.StartIndex > 1 || l.q.Count < 1 || l.q.After != "" {
+		return false
+	}
+	for _, term := range terms[*filter.And](l.q.Filter, nil) {
+		e, ok := term.(*filter.Compare)
+		if !ok || e.Op != filter.Eq || e.Value.IsNull() || e.Ordered() == "" {
+			continue
+		}
+		switch e.Attr {
+		case l.kind.typ.ID, l.kind.typ.ExternalID, l.kind.userName:
+			return true
+		}
+	}
+	return false
 }
 
 // page reads the resources of the page.
@@ -78,11 +104,16 @@ func (v view) page(ctx context.Context, l *lister, from string, page *scim.Page)
 	if q.Positioned && l.sort.sql != "" {
 		key = l.sort.sql
 	}
-	statement := `SELECT ` + columns + `, ` + key + ` FROM @resources r WHERE ` + l.base + from + ` ORDER BY ` + l.order() +
-		` LIMIT ` + l.number(want) + ` OFFSET ` + l.number(max(skip, 0))
+	statement := `SELECT ` + columns + `, ` + key + ` FROM @resources r WHERE ` + l.base + from
+	if !l.single() {
+		statement += ` ORDER BY ` + l.order() + ` LIMIT ` + l.number(want)
+		if skip > 0 { // PostgreSQL would plan every time where it need not count
+			statement += ` OFFSET ` + l.number(skip)
+		}
+	}
 	more := false
 	var last sql.NullString
-	return v.eachOf(ctx, v.sql(statement), func(rows *sql.Rows) error {
+	return v.eachOf(ctx, v.query(statement), func(rows *sql.Rows) error {
 		var row scanned
 		var key sql.NullString
 		if err := rows.Scan(append(row.targets(), &key)...); err != nil {
@@ -108,7 +139,7 @@ func (v view) page(ctx context.Context, l *lister, from string, page *scim.Page)
 // total returns how many resources match: all are counted already.
 func (v view) total(ctx context.Context, l *lister, arguments int) (total int, err error) {
 	if l.q.Filter != nil {
-		err = v.db.QueryRowContext(ctx, v.sql(`SELECT count(*) FROM @resources r WHERE `+l.base), l.args[:arguments]...).Scan(&total)
+		err = v.db.QueryRowContext(ctx, v.query(`SELECT count(*) FROM @resources r WHERE `+l.base), l.args[:arguments]...).Scan(&total)
 		return total, failed(ctx, err)
 	}
 	err = v.db.QueryRowContext(ctx, v.statement(`SELECT resources FROM @counts WHERE tenant = $1::text AND directory = $2::text AND type = $3::text`), l.args[:3]...).Scan(&total)
