@@ -52,14 +52,15 @@ func (v view) list(ctx context.Context, q *scim.Query) (*scim.Page, error) {
 		}
 	}
 	if q.Count > 0 && (page.Positioned || !q.Positioned) {
-		if l.sort.sql == "" {
+		single := l.single()
+		if l.sort.sql == "" && !single {
 			l.sort = l.sorting()
 		}
 		if err := v.page(ctx, l, from, page); err != nil {
 			return nil, err
 		}
 		// A first page that is not full says how many there are.
-		if n := len(page.Resources); l.single() {
+		if n := len(page.Resources); single {
 			page.Total = n
 			return page, nil
 		} else if n <= q.Count && page.Next == "" && q.After == "" && q.StartIndex <= 1 && page.Total == 0 {

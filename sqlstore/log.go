@@ -14,6 +14,7 @@ import (
 	"time"
 
 	scim "github.com/muster-id/scim"
+	"github.com/muster-id/scim/attr"
 )
 
 // Append implements [scim.Tx].
@@ -240,8 +241,31 @@ func tick() int64 {
 	return clock.last
 }
 
+// A lineEntry is a [scim.LogEntry] as it is kept: without what is empty, and
+// without the directory, which has columns.
+type lineEntry struct {
+	ID        scim.RequestID
+	Time      time.Time
+	Duration  time.Duration
+	Directory scim.Key         `json:",omitzero"`
+	Actor     string           `json:",omitzero"`
+	Method    string           `json:",omitzero"`
+	Path      string           `json:",omitzero"`
+	Status    int              `json:",omitzero"`
+	Type      scim.ErrorType   `json:",omitzero"`
+	Detail    string           `json:",omitzero"`
+	Changed   []scim.EventType `json:",omitempty"`
+	Fired     attr.Lenience    `json:",omitzero"`
+	Ignored   []string         `json:",omitempty"`
+	Unknown   []string         `json:",omitempty"`
+	UserAgent string           `json:",omitzero"`
+	Bulk      scim.RequestID   `json:",omitzero"`
+}
+
 func newLine(entry *scim.LogEntry) (line, error) {
-	encoded, err := json.Marshal(entry)
+	kept := lineEntry(*entry)
+	kept.Directory = scim.Key{}
+	encoded, err := json.Marshal(&kept)
 	if err != nil {
 		return line{}, fmt.Errorf("sqlstore: request log: %w", err)
 	}
@@ -509,7 +533,7 @@ func (s *Store) Requests(ctx context.Context, key scim.Key, limit int) ([]*scim.
 	lines = lines[:min(limit, len(lines))]
 	all := make([]*scim.LogEntry, len(lines))
 	for i := range lines {
-		all[i] = new(scim.LogEntry)
+		all[i] = &scim.LogEntry{Directory: key}
 		if err := json.Unmarshal([]byte(lines[i].entry), all[i]); err != nil {
 			return nil, fmt.Errorf("sqlstore: request log: %w", err)
 		}

@@ -117,7 +117,7 @@ func (m *memo[K]) of(k K) string {
 }
 
 var (
-	rowsSelect = regexp.MustCompile(`(?s)SELECT ([^{]*?) FROM (r, )?\{rows \$([0-9]+)\}`)
+	rowsSelect = regexp.MustCompile(`(?s)SELECT ([^{]*?) FROM (r, )?\{rows \$([0-9]+)\}( WHERE true)?`)
 	castField  = regexp.MustCompile(`\(e\.value->>([0-9]+)\)`)
 	plainField = regexp.MustCompile(`e\.value->>([0-9]+)`)
 )
@@ -126,26 +126,25 @@ var (
 // whose values are parameters each.
 func spread(statement string, n int) string {
 	at := rowsSelect.FindStringSubmatchIndex(statement)
-	values, from := statement[at[2]:at[3]], ""
+	fields, begin, join, end := statement[at[2]:at[3]], "VALUES (", "), (", ")"
 	if at[4] >= 0 {
-		from = " FROM r"
+		begin, join, end = "SELECT ", " FROM r UNION ALL SELECT ", " FROM r"
 	}
 	next, _ := strconv.Atoi(statement[at[6]:at[7]]) // digits
-	width := len(plainField.FindAllString(values, -1))
+	width := len(plainField.FindAllString(fields, -1))
 	var b strings.Builder
-	b.WriteString(statement[:at[0]])
+	b.WriteString(statement[:at[0]] + begin)
 	for i := range n {
 		if i > 0 {
-			b.WriteString(" UNION ALL ")
+			b.WriteString(join)
 		}
 		parameter := func(field string) string {
 			k, _ := strconv.Atoi(strings.Trim(field, "(e.value->>)"))
 			return "$" + strconv.Itoa(next+i*width+k)
 		}
-		row := castField.ReplaceAllStringFunc(values, parameter)
-		row = plainField.ReplaceAllStringFunc(row, func(field string) string { return parameter(field) + "::text" })
-		b.WriteString("SELECT " + row + from)
+		row := castField.ReplaceAllStringFunc(fields, parameter)
+		b.WriteString(plainField.ReplaceAllStringFunc(row, func(field string) string { return parameter(field) + "::text" }))
 	}
-	b.WriteString(statement[at[1]:])
+	b.WriteString(end + statement[at[1]:])
 	return b.String()
 }
