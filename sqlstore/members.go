@@ -86,20 +86,20 @@ func (v view) isGroup(ctx context.Context, group scim.Ref) error {
 // groupList finds the groups of a member of the alias r, or of the id that is
 // put in its place, with the selectors that each is bound to: one row a
 // selector.
-const groupList = `SELECT {list g.id, g.external_id, g.display, b.selector} FROM ` + groupJoin + `
-	LEFT JOIN @bindings b ON b.tenant = m.tenant AND b.directory = m.directory AND b.group_id = m.group_id
-	WHERE m.tenant = $1::text AND m.directory = $2::text AND m.member_id = `
+const groupList = `SELECT {list g.id, g.external_id, g.display, b.selector} FROM @members m CROSS JOIN @resources g
+	LEFT JOIN @bindings b ON b.tenant = m.tenant AND b.directory = m.directory AND b.group_id = m.group_id ` + ofMember
 
 // unboundList is groupList outside of a transaction, where nobody asks what groups
 // are bound to; typedList says as what the member is in the group.
 const (
-	unboundList = `SELECT {list g.id, g.external_id, g.display, NULL} FROM ` + ofMember
-	typedList   = `SELECT {list g.id, g.external_id, g.display, m.member_type} FROM ` + ofMember
-	ofMember    = groupJoin + ` WHERE m.tenant = $1::text AND m.directory = $2::text AND m.member_id = `
+	unboundList = `SELECT {list g.id, g.external_id, g.display, NULL} FROM @members m CROSS JOIN @resources g ` + ofMember
+	typedList   = `SELECT {list g.id, g.external_id, g.display, m.member_type} FROM @members m CROSS JOIN @resources g ` + ofMember
 )
 
-const groupJoin = `@members m
-	JOIN @resources g ON g.tenant = m.tenant AND g.directory = m.directory AND g.type = 'Group' AND g.id = m.group_id`
+// ofMember ends these lists. SQLite begins with what is on the left of a CROSS JOIN,
+// the memberships, and must: the groups are many more.
+const ofMember = `WHERE g.tenant = m.tenant AND g.directory = m.directory AND g.type = 'Group' AND g.id = m.group_id
+	AND m.tenant = $1::text AND m.directory = $2::text AND m.member_id = `
 
 // userFirst follows groupList where the id may be that of another resource than
 // a user: the memberships are then its own only if there is no such user.
@@ -218,7 +218,8 @@ type candidate struct {
 
 // candidates finds the resources of these ids, of all types, in the order of
 // types. Whether one is a member is looked up for each: a join might read the
-// whole group, as large as it is.
+// whole group, as large as it is. In a CROSS JOIN SQLite begins with the ids; in
+// another it might read all resources.
 func (v view) candidates(ctx context.Context, group scim.Ref, ids []string) (map[string][]candidate, error) {
 	var types strings.Builder
 	args := []any{group.Directory.Tenant, group.Directory.Directory, group.ID, nil}
@@ -235,7 +236,7 @@ func (v view) candidates(ctx context.Context, group scim.Ref, ids []string) (map
 		args[3] = list(some)
 		if err := v.each(ctx, `SELECT r.id, r.type, r.display, coalesce((SELECT true FROM @members m WHERE m.tenant = $1::text AND m.directory = $2::text AND m.group_id = $3::text
 			AND m.member_id = r.id AND m.member_type = r.type), false) FROM {each $4}
-			JOIN @resources r ON r.tenant = $1::text AND r.directory = $2::text AND r.type IN (`+types.String()+`) AND r.id = e.value`,
+			CROSS JOIN @resources r WHERE r.tenant = $1::text AND r.directory = $2::text AND r.type IN (`+types.String()+`) AND r.id = e.value`,
 			func(rows *sql.Rows) error {
 				p.Step()
 				var c candidate

@@ -98,6 +98,16 @@ func (v view) addValues(ctx context.Context, r *scim.Resource, values []value) e
 	return err
 }
 
+// deleteValues begins a statement that removes values of one resource. SQLite
+// would rather have the primary key, which has all resources' values before the
+// id.
+func (n names) deleteValues() string {
+	if n.Dialect == SQLite {
+		return `DELETE FROM @indexed_values INDEXED BY @indexed_values_of`
+	}
+	return `DELETE FROM @indexed_values`
+}
+
 // valuesTaken returns a [*scim.UniquenessError] if one of the values that a
 // schema declares unique belongs to another resource.
 func (v view) valuesTaken(ctx context.Context, r *scim.Resource, values []value) error {
@@ -106,9 +116,8 @@ func (v view) valuesTaken(ctx context.Context, r *scim.Resource, values []value)
 		return nil
 	}
 	found := map[string]bool{}
-	err := v.each(ctx, `SELECT i.attribute FROM {rows $5} JOIN @indexed_values i
-		ON i.tenant = $1::text AND i.directory = $2::text AND i.type = $3::text AND i.attribute = e.value->>0 AND i.key = e.value->>1
-		WHERE i.id <> $4::text`, func(rows *sql.Rows) error {
+	err := v.each(ctx, `SELECT i.attribute FROM {rows $5} CROSS JOIN @indexed_values i
+		WHERE i.tenant = $1::text AND i.directory = $2::text AND i.type = $3::text AND i.attribute = e.value->>0 AND i.key = e.value->>1 AND i.id <> $4::text`, func(rows *sql.Rows) error {
 		var attribute string
 		err := rows.Scan(&attribute)
 		found[attribute] = true
@@ -229,7 +238,7 @@ func (v view) rewrite(ctx context.Context, k *kind, old, r *scim.Resource) error
 			return err
 		}
 		if len(dropped) > 0 {
-			if _, err := v.exec(ctx, `DELETE FROM @indexed_values WHERE tenant = $1::text AND directory = $2::text AND type = $3::text AND id = $4::text
+			if _, err := v.exec(ctx, v.deleteValues()+` WHERE tenant = $1::text AND directory = $2::text AND type = $3::text AND id = $4::text
 				AND (attribute, key) IN (SELECT e.value->>0, e.value->>1 FROM {rows $5})`, append(keyOf(r), valueRows(dropped).json())...); err != nil {
 				return err
 			}
@@ -302,7 +311,7 @@ func (x *tx) Delete(ctx context.Context, ref scim.Ref, was scim.Version) error {
 		x.regrouped()
 	}
 	if len(k.indexed) > 0 {
-		if _, err := v.exec(ctx, `DELETE FROM @indexed_values WHERE tenant = $1::text AND directory = $2::text AND type = $3::text AND id = $4::text`, key...); err != nil {
+		if _, err := v.exec(ctx, v.deleteValues()+` WHERE tenant = $1::text AND directory = $2::text AND type = $3::text AND id = $4::text`, key...); err != nil {
 			return err
 		}
 	}
