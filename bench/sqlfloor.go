@@ -181,7 +181,7 @@ func (f *sqlFloor) use(ctx context.Context, d *database) error {
 	}
 	f.statements = make(map[string]*sql.Stmt)
 	for name, text := range f.sql {
-		stmt, err := d.db.PrepareContext(ctx, text) // closed with the database
+		stmt, err := d.db.PrepareContext(ctx, text) //nolint:sqlclosecheck // it is closed with the database
 		if err != nil {
 			return fmt.Errorf("%s: %w", text, err)
 		}
@@ -444,7 +444,7 @@ func (x *floorTx) exec(name string, args ...any) {
 		return
 	}
 	if stmt := x.statements[name]; stmt != nil {
-		_, x.err = x.tx.StmtContext(x.ctx, stmt).ExecContext(x.ctx, args...)
+		_, x.err = x.tx.StmtContext(x.ctx, stmt).ExecContext(x.ctx, args...) //nolint:sqlclosecheck // the transaction closes it
 		return
 	}
 	_, x.err = x.tx.ExecContext(x.ctx, x.sql[name], args...)
@@ -452,7 +452,7 @@ func (x *floorTx) exec(name string, args ...any) {
 
 func (x *floorTx) queryRow(name string, args ...any) *sql.Row {
 	if stmt := x.statements[name]; stmt != nil {
-		return x.tx.StmtContext(x.ctx, stmt).QueryRowContext(x.ctx, args...)
+		return x.tx.StmtContext(x.ctx, stmt).QueryRowContext(x.ctx, args...) //nolint:sqlclosecheck // the transaction closes it
 	}
 	return x.tx.QueryRowContext(x.ctx, x.sql[name], args...)
 }

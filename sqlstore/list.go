@@ -30,7 +30,7 @@ func (v view) list(ctx context.Context, q *scim.Query) (*scim.Page, error) {
 	if v.tx != nil && v.tx.findsNothing(q, k) {
 		return &scim.Page{}, nil
 	}
-	l := &lister{compiler: compiler{names: v.names, kind: k}, q: q}
+	l := &lister{compiler: compiler{names: v.names, kind: k, args: make([]any, 0, 8)}, q: q}
 	for _, text := range []string{q.Directory.Tenant, q.Directory.Directory, q.Type.Name} {
 		l.text(text)
 	}
@@ -52,18 +52,17 @@ func (v view) list(ctx context.Context, q *scim.Query) (*scim.Page, error) {
 		}
 	}
 	if q.Count > 0 && (page.Positioned || !q.Positioned) {
-		single := l.single()
-		if l.sort.sql == "" && !single {
+		if l.single() {
+			return page, v.one(ctx, l, page)
+		}
+		if l.sort.sql == "" {
 			l.sort = l.sorting()
 		}
 		if err := v.page(ctx, l, from, page); err != nil {
 			return nil, err
 		}
 		// A first page that is not full says how many there are.
-		if n := len(page.Resources); single {
-			page.Total = n
-			return page, nil
-		} else if n <= q.Count && page.Next == "" && q.After == "" && q.StartIndex <= 1 && page.Total == 0 {
+		if n := len(page.Resources); n <= q.Count && page.Next == "" && q.After == "" && q.StartIndex <= 1 && page.Total == 0 {
 			if n < q.Count || q.Positioned {
 				page.Total = n
 				return page, nil
@@ -94,6 +93,24 @@ func (l *lister) single() bool {
 	return false
 }
 
+// one reads the resource of a page that can have one.
+func (v view) one(ctx context.Context, l *lister, page *scim.Page) error {
+	var row scanned
+	err := v.db.QueryRowContext(ctx, v.query(`SELECT `+columns+` FROM @resources r WHERE `+l.base), l.args...).Scan(row.targets()...)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err != nil:
+		return failed(ctx, err)
+	}
+	r, err := v.resource(l.q.Directory, l.kind, &row)
+	if err != nil {
+		return err
+	}
+	page.Resources, page.Total = []*scim.Resource{r}, 1
+	return nil
+}
+
 // page reads the resources of the page.
 func (v view) page(ctx context.Context, l *lister, from string, page *scim.Page) error {
 	q := l.q
@@ -105,12 +122,9 @@ func (v view) page(ctx context.Context, l *lister, from string, page *scim.Page)
 	if q.Positioned && l.sort.sql != "" {
 		key = l.sort.sql
 	}
-	statement := `SELECT ` + columns + `, ` + key + ` FROM @resources r WHERE ` + l.base + from
-	if !l.single() {
-		statement += ` ORDER BY ` + l.order() + ` LIMIT ` + l.number(want)
-		if skip > 0 { // PostgreSQL would plan every time where it need not count
-			statement += ` OFFSET ` + l.number(skip)
-		}
+	statement := `SELECT ` + columns + `, ` + key + ` FROM @resources r WHERE ` + l.base + from + ` ORDER BY ` + l.order() + ` LIMIT ` + l.number(want)
+	if skip > 0 { // what it might skip would make PostgreSQL plan anew each time
+		statement += ` OFFSET ` + l.number(skip)
 	}
 	more := false
 	var last sql.NullString

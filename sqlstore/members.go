@@ -162,6 +162,7 @@ func (v view) shownGroups(ctx context.Context, key scim.Key, id string) ([]scim.
 	return refs, nil
 }
 
+// groupList returns the list of groups for where it is used.
 func (v view) groupList() string {
 	if v.tx == nil {
 		return unboundList

@@ -101,7 +101,7 @@ type shape struct {
 	rows      int
 }
 
-// A memo keeps what is made of a constant.
+// A memo keeps what is made of a few constants.
 type memo[K comparable] struct {
 	made sync.Map // K → string
 	make func(K) string
@@ -139,7 +139,7 @@ func spread(statement string, n int) string {
 			b.WriteString(join)
 		}
 		parameter := func(field string) string {
-			k, _ := strconv.Atoi(strings.Trim(field, "(e.value->>)"))
+			k, _ := strconv.Atoi(plainField.FindStringSubmatch(field)[1]) // digits
 			return "$" + strconv.Itoa(next+i*width+k)
 		}
 		row := castField.ReplaceAllStringFunc(fields, parameter)

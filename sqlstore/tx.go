@@ -129,7 +129,7 @@ func (s *Store) transact(ctx context.Context, tenant string, fn func(context.Con
 // compile keeps the statements that the transaction has missed compiled.
 func (x *tx) compile(ctx context.Context) {
 	for _, text := range x.uncompiled {
-		x.compiled.add(ctx, x.Store.db, text)
+		x.compiled.add(ctx, x.db, text)
 	}
 }
 

@@ -277,6 +277,7 @@ func (s *service) analyze(mode string, statement sqltest.Statement) string {
 	}
 	rows, err := tx.Query("EXPLAIN (ANALYZE, TIMING OFF) " + call)
 	require.NoError(s.t, err, statement.SQL)
+	defer func() { require.NoError(s.t, rows.Close()) }()
 	var plan strings.Builder
 	for rows.Next() {
 		var line string
