@@ -91,7 +91,8 @@ type GroupRef struct {
 	// Bound lists the selectors of role mappings that this group has claimed
 	// (rule C2): a [Binder] matches a group by them, so that a rename keeps a
 	// mapping and a namesake does not inherit it. It is nil where the store
-	// is no [Ledger].
+	// is no [Ledger], and may be outside of a transaction, where nothing is
+	// claimed.
 	Bound []string
 }
 

@@ -22,6 +22,9 @@ func (w *work) createUser(ctx context.Context, r *Resource) (*Resource, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := w.anticipate(ctx, r, email); err != nil {
+		return nil, err
+	}
 	if err := w.uniqueEmail(ctx, r, email); err != nil {
 		return nil, err
 	}
@@ -66,7 +69,7 @@ func (w *work) rejoin(ctx context.Context, r *Resource, email string, next *Acco
 			return false, err
 		}
 	}
-	if old == nil && w.dir.Policy.RejoinByEmail && registered(w.dir, email) {
+	if old == nil && w.rejoinsByEmail(email) {
 		if old, err = w.tx.Departed(ctx, w.Directory, "", FoldEmail(email)); err != nil {
 			return false, err
 		}
@@ -94,6 +97,11 @@ func (w *work) rejoin(ctx context.Context, r *Resource, email string, next *Acco
 		next.Held = old.Held
 	}
 	return true, w.tx.PutAccount(ctx, &AccountState{User: old.User, Deleted: true})
+}
+
+// rejoinsByEmail reports whether who comes back is known by that email.
+func (w *work) rejoinsByEmail(email string) bool {
+	return w.dir.Policy.RejoinByEmail && registered(w.dir, email)
 }
 
 // resolve asks the host whether it knows the person (rule A7).
@@ -136,22 +144,30 @@ func (w *work) resolve(ctx context.Context, r *Resource, next *AccountState) (Ch
 // can be found. A filter does not know that a domain has two spellings, so both
 // are looked for.
 func (w *work) uniqueEmail(ctx context.Context, r *Resource, email string) error {
+	for _, e := range emailFilters(r, email) {
+		taken, err := w.emailTaken(ctx, r, &Query{Directory: w.Directory, Type: r.typ, Filter: e, StartIndex: 1, Count: 100}, email)
+		if err != nil {
+			return err
+		}
+		if taken {
+			return w.taken(ctx, r, e.Attr)
+		}
+	}
+	return nil
+}
+
+// emailFilters returns the filters that find who has an email.
+func emailFilters(r *Resource, email string) (all []*filter.Compare) {
 	t := r.typ
 	for _, spelling := range emailSpellings(email) {
 		for _, a := range []*attr.Attribute{t.emailValue, t.userName} {
 			if a == nil || a == t.userName && r.User().UserName() == spelling {
 				continue // the store itself keeps userName unique
 			}
-			taken, err := w.emailTaken(ctx, r, &Query{Directory: w.Directory, Type: t, Filter: filter.Equal(a, spelling), StartIndex: 1, Count: 100}, email)
-			if err != nil {
-				return err
-			}
-			if taken {
-				return w.taken(ctx, r, a)
-			}
+			all = append(all, filter.Equal(a, spelling))
 		}
 	}
-	return nil
+	return all
 }
 
 // taken names what of a user is taken where its email is: its userName, if that

@@ -198,6 +198,9 @@ func (s *sqlComparison) compare(ctx context.Context, w io.Writer, d *database) (
 	if err := floor.fill(ctx, d, p); err != nil {
 		return false, err
 	}
+	if err := floor.use(ctx, d); err != nil {
+		return false, err
+	}
 	if d.name == postgresqlName {
 		if _, err := d.db.ExecContext(ctx, "VACUUM ANALYZE"); err != nil {
 			return false, err
@@ -335,8 +338,14 @@ func (s *sqlComparison) explain(ctx context.Context, d *database, p *population,
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	plain := p.client.subject
-	p.client.subject, floor.db = ours, db
-	defer func() { p.client.subject, floor.db = plain, d.db }()
+	p.client.subject = ours
+	if err := floor.use(ctx, &again); err != nil {
+		return e, err
+	}
+	defer func() {
+		p.client.subject = plain
+		err = errors.Join(err, floor.use(ctx, d))
+	}()
 	for i, side := range []call{mine, theirs} {
 		into := []*profile{&e.ours, &e.floor}[i]
 		calls := explained

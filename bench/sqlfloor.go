@@ -21,17 +21,30 @@ import (
 // its own lie beside those of the library, in the same database and behind the same
 // pool.
 type sqlFloor struct {
-	db     *sql.DB
-	sql    map[string]string
-	tokens map[[sha256.Size]byte]string // the tenant of each
+	db         *sql.DB
+	sql        map[string]string
+	statements map[string]*sql.Stmt         // of SQLite, whose driver compiles a text each time
+	tokens     map[[sha256.Size]byte]string // the tenant of each
 
 	tenant, directory string
 	updated           []byte // scratch of event
+
+	lines  []any // of the request log, about reads, that are not written yet
+	oldest time.Time
 }
+
+// Lines about reads are written together as the library does: so many at once, or what
+// there is after a second.
+const (
+	floorLinesAtOnce   = 256
+	floorLinesWait     = time.Second
+	floorLinesTogether = 8 // in one statement
+)
 
 // floorTables are the tables of the floor, in SQL that both databases understand; those
 // without documents are WITHOUT ROWID in SQLite. The indexes are those that the
-// same lookups need: userName, externalId, displayName, active, emails.
+// same lookups need: userName, externalId, displayName, active, emails; who was deleted
+// with an externalId, and whose account has kept an email that its user gave up.
 var floorTables = []string{
 	`CREATE TABLE floor_tenants (tenant text PRIMARY KEY, seq bigint NOT NULL)`,
 	`CREATE TABLE floor_users (tenant text, directory text, id text, version bigint NOT NULL, created bigint NOT NULL, modified bigint NOT NULL,
@@ -47,7 +60,9 @@ var floorTables = []string{
 	`CREATE TABLE floor_members (tenant text, directory text, group_id text, user_id text, PRIMARY KEY (tenant, directory, group_id, user_id))`,
 	`CREATE INDEX floor_members_user ON floor_members (tenant, directory, user_id, group_id)`,
 	`CREATE TABLE floor_accounts (tenant text, directory text, user_id text, host_id text NOT NULL, email text NOT NULL, active boolean NOT NULL,
-		grants text NOT NULL, PRIMARY KEY (tenant, directory, user_id))`,
+		grants text NOT NULL, gone_external text, kept_email text, PRIMARY KEY (tenant, directory, user_id))`,
+	`CREATE INDEX floor_accounts_gone ON floor_accounts (tenant, directory, gone_external) WHERE gone_external IS NOT NULL`,
+	`CREATE INDEX floor_accounts_kept ON floor_accounts (tenant, directory, kept_email) WHERE kept_email IS NOT NULL`,
 	`CREATE TABLE floor_events (tenant text, seq bigint, directory text NOT NULL, type text NOT NULL, payload text NOT NULL, PRIMARY KEY (tenant, seq))`,
 	`CREATE TABLE floor_requests (tenant text, directory text, at bigint, id text, entry text NOT NULL, PRIMARY KEY (tenant, directory, at, id))`,
 }
@@ -72,7 +87,11 @@ var floorStatements = map[string]string{
 		WHERE tenant = $1 AND directory = $2 AND id = $3`,
 	"account": `INSERT INTO floor_accounts (tenant, directory, user_id, host_id, email, active, grants) VALUES ($1, $2, $3, $3, $4, $5, $6)
 		ON CONFLICT (tenant, directory, user_id) DO UPDATE SET host_id = excluded.host_id, email = excluded.email, active = excluded.active, grants = excluded.grants`,
+	"look": `SELECT EXISTS (SELECT 1 FROM floor_emails WHERE tenant = $1 AND directory = $2 AND email = $3),
+		EXISTS (SELECT 1 FROM floor_accounts WHERE tenant = $1 AND directory = $2 AND gone_external = $4),
+		EXISTS (SELECT 1 FROM floor_accounts WHERE tenant = $1 AND directory = $2 AND kept_email = $3)`,
 	"event":         `INSERT INTO floor_events (tenant, seq, directory, type, payload) VALUES ($1, $2, $3, $4, $5)`,
+	"events":        `INSERT INTO floor_events (tenant, seq, directory, type, payload) VALUES ($1, $2, $3, $4, $5), ($1, $6, $3, $7, $8)`,
 	"log":           `INSERT INTO floor_requests (tenant, directory, at, id, entry) VALUES ($1, $2, $3, $4, $5)`,
 	"group":         `SELECT version, doc FROM floor_groups WHERE tenant = $1 AND directory = $2 AND id = $3`,
 	"insert group":  `INSERT INTO floor_groups (tenant, directory, id, version, modified, display_name, doc) VALUES ($1, $2, $3, 1, $4, $5, $6)`,
@@ -87,13 +106,13 @@ var floorCalls = []struct {
 	call  string
 	steps []string
 }{
-	{callGet, []string{"get", "groups"}},
-	{callHit, []string{"find", "groups"}},
-	{callMiss, []string{"find"}},
+	{callGet, []string{"get", "groups", "its line of the log with those of 255 other reads"}},
+	{callHit, []string{"find", "groups", "its line of the log as above"}},
+	{callMiss, []string{"find", "its line of the log as above"}},
 	{callPatch, []string{"BEGIN", "lock", "user", "update user", "account", "event", "log", "COMMIT"}},
 	{callPut, []string{"BEGIN", "lock", "user", "update user", "account", "event", "log", "COMMIT"}},
-	{callPost, []string{"BEGIN", "lock", "insert user", "insert emails", "account", "event", "log", "COMMIT"}},
-	{callMember, []string{"BEGIN", "lock", "group", "delete member", "touch group", "user", "account", "event", "event", "log", "COMMIT", "the same with insert member"}},
+	{callPost, []string{"BEGIN", "lock", "look", "insert user", "insert emails", "account", "events", "log", "COMMIT"}},
+	{callMember, []string{"BEGIN", "lock", "group", "delete member", "touch group", "user", "account", "events", "log", "COMMIT", "the same with insert member"}},
 }
 
 func printFloor(w io.Writer) {
@@ -130,7 +149,59 @@ func newSQLFloor(d *database) *sqlFloor {
 		}
 		f.sql[name] = text
 	}
+	f.sql["lines"] = f.insertLines(d, floorLinesTogether)
+	if d.name == postgresqlName { // one statement is one way to the server
+		f.sql["lines"] = f.insertLines(d, floorLinesAtOnce)
+	}
 	return f
+}
+
+// insertLines returns the statement that writes so many lines of the request log.
+func (f *sqlFloor) insertLines(d *database, n int) string {
+	var b strings.Builder
+	b.WriteString("INSERT INTO floor_requests (tenant, directory, at, id, entry) VALUES ")
+	for i := range n {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "($%d, $%d, $%d, $%d, $%d)", 5*i+1, 5*i+2, 5*i+3, 5*i+4, 5*i+5)
+	}
+	if d.name == sqliteName {
+		return strings.ReplaceAll(b.String(), "$", "?")
+	}
+	return b.String()
+}
+
+// use makes the floor send its statements to a database, compiled where the driver does
+// not do that.
+func (f *sqlFloor) use(ctx context.Context, d *database) error {
+	f.db, f.statements = d.db, nil
+	if d.name != sqliteName {
+		return nil
+	}
+	f.statements = make(map[string]*sql.Stmt)
+	for name, text := range f.sql {
+		stmt, err := d.db.PrepareContext(ctx, text) //nolint:sqlclosecheck // it is closed with the database
+		if err != nil {
+			return fmt.Errorf("%s: %w", text, err)
+		}
+		f.statements[name] = stmt
+	}
+	return nil
+}
+
+func (f *sqlFloor) query(ctx context.Context, name string, args ...any) (*sql.Rows, error) {
+	if stmt := f.statements[name]; stmt != nil {
+		return stmt.QueryContext(ctx, args...)
+	}
+	return f.db.QueryContext(ctx, f.sql[name], args...)
+}
+
+func (f *sqlFloor) queryRow(ctx context.Context, name string, args ...any) *sql.Row {
+	if stmt := f.statements[name]; stmt != nil {
+		return stmt.QueryRowContext(ctx, args...)
+	}
+	return f.db.QueryRowContext(ctx, f.sql[name], args...)
 }
 
 // fill makes the tables of the floor and gives them the users of the population, with
@@ -232,14 +303,59 @@ func (f *sqlFloor) get(ctx context.Context, id string) error {
 		return err
 	}
 	r := floorRow{id: id}
-	if err := f.db.QueryRowContext(ctx, f.sql["get"], tenant, f.directory, id).Scan(&r.version, &r.created, &r.modified, &r.doc); err != nil {
+	if err := f.queryRow(ctx, "get", tenant, f.directory, id).Scan(&r.version, &r.created, &r.modified, &r.doc); err != nil {
 		return err
 	}
-	return f.groupsOf(ctx, tenant, id)
+	if err := f.groupsOf(ctx, tenant, id); err != nil {
+		return err
+	}
+	return f.logRead(ctx, "/Users/"+id)
+}
+
+// logRead adds a line about a read to the request log.
+func (f *sqlFloor) logRead(ctx context.Context, path string) error {
+	now, id := time.Now(), uuid.NewString()
+	if len(f.lines) == 0 {
+		f.oldest = now
+	}
+	f.lines = append(f.lines, f.tenant, f.directory, now.UnixNano(), id, floorEntry(id, "GET", path, ""))
+	if n := len(f.lines) / 5; n < floorLinesAtOnce && now.Sub(f.oldest) < floorLinesWait {
+		return nil
+	}
+	tx, err := f.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // without effect after the commit
+	x := &floorTx{sqlFloor: f, ctx: ctx, tx: tx}
+	together := 5 * floorLinesTogether
+	if f.statements == nil {
+		together = 5 * floorLinesAtOnce
+	}
+	lines := f.lines
+	for len(lines) > 0 && x.err == nil {
+		if len(lines) >= together {
+			x.exec("lines", lines[:together]...)
+			lines = lines[together:]
+		} else {
+			x.exec("log", lines[:5]...)
+			lines = lines[5:]
+		}
+	}
+	f.lines = f.lines[:0]
+	if x.err != nil {
+		return x.err
+	}
+	return tx.Commit()
+}
+
+// floorEntry is an entry of the request log, with what the library's have.
+func floorEntry(id, method, path, changed string) string {
+	return `{"id":"` + id + `","actor":"bench","method":"` + method + `","path":"` + path + `","status":200,"userAgent":"bench/1.0"` + changed + `}`
 }
 
 func (f *sqlFloor) groupsOf(ctx context.Context, tenant, id string) error {
-	rows, err := f.db.QueryContext(ctx, f.sql["groups"], tenant, f.directory, id)
+	rows, err := f.query(ctx, "groups", tenant, f.directory, id)
 	if err != nil {
 		return err
 	}
@@ -268,17 +384,20 @@ func (f *sqlFloor) find(ctx context.Context, name string, hit bool) error {
 		return err
 	}
 	var r floorRow
-	err = f.db.QueryRowContext(ctx, f.sql["find"], tenant, f.directory, strings.ToLower(name)).Scan(&r.id, &r.version, &r.created, &r.modified, &r.doc)
+	err = f.queryRow(ctx, "find", tenant, f.directory, strings.ToLower(name)).Scan(&r.id, &r.version, &r.created, &r.modified, &r.doc)
 	if !hit {
 		if err != sql.ErrNoRows { //nolint:errorlint // Scan returns it as it is
 			return fmt.Errorf("floor: a user that should not be there: %w", err)
 		}
-		return nil
+		return f.logRead(ctx, "/Users")
 	}
 	if err != nil {
 		return err
 	}
-	return f.groupsOf(ctx, tenant, r.id)
+	if err := f.groupsOf(ctx, tenant, r.id); err != nil {
+		return err
+	}
+	return f.logRead(ctx, "/Users")
 }
 
 // A floorTx is the transaction of one write.
@@ -303,11 +422,11 @@ func (f *sqlFloor) write(ctx context.Context, method, path string, events int, f
 		return err
 	}
 	x := &floorTx{sqlFloor: f, ctx: ctx, tx: tx, at: time.Now().UnixNano()}
-	if x.err = tx.QueryRowContext(ctx, f.sql["lock"], tenant, events).Scan(&x.seq); x.err == nil {
+	if x.err = x.queryRow("lock", tenant, events).Scan(&x.seq); x.err == nil {
 		fn(x)
 	}
 	id := uuid.NewString()
-	x.run("log", x.at, id, `{"id":"`+id+`","actor":"bench","method":"`+method+`","path":"`+path+`","status":200,"changed":["user.updated"],"userAgent":"bench/1.0"}`)
+	x.run("log", x.at, id, floorEntry(id, method, path, `,"changed":["user.updated"]`))
 	if x.err != nil {
 		_ = tx.Rollback() // x.err says why
 		return x.err
@@ -315,10 +434,27 @@ func (f *sqlFloor) write(ctx context.Context, method, path string, events int, f
 	return tx.Commit()
 }
 
+// run executes a statement whose first parameters are tenant and directory.
 func (x *floorTx) run(name string, args ...any) {
-	if x.err == nil {
-		_, x.err = x.tx.ExecContext(x.ctx, x.sql[name], append([]any{x.tenant, x.directory}, args...)...)
+	x.exec(name, append([]any{x.tenant, x.directory}, args...)...)
+}
+
+func (x *floorTx) exec(name string, args ...any) {
+	if x.err != nil {
+		return
 	}
+	if stmt := x.statements[name]; stmt != nil {
+		_, x.err = x.tx.StmtContext(x.ctx, stmt).ExecContext(x.ctx, args...) //nolint:sqlclosecheck // the transaction closes it
+		return
+	}
+	_, x.err = x.tx.ExecContext(x.ctx, x.sql[name], args...)
+}
+
+func (x *floorTx) queryRow(name string, args ...any) *sql.Row {
+	if stmt := x.statements[name]; stmt != nil {
+		return x.tx.StmtContext(x.ctx, stmt).QueryRowContext(x.ctx, args...) //nolint:sqlclosecheck // the transaction closes it
+	}
+	return x.tx.QueryRowContext(x.ctx, x.sql[name], args...)
 }
 
 // user reads a user with account and groups, as one row.
@@ -328,7 +464,7 @@ func (x *floorTx) user(id string) (r floorRow) {
 	}
 	var hostID, email, grants, groups sql.NullString
 	var active sql.NullBool
-	x.err = x.tx.QueryRowContext(x.ctx, x.sql["user"], x.tenant, x.directory, id).
+	x.err = x.queryRow("user", x.tenant, x.directory, id).
 		Scan(&r.version, &r.created, &r.modified, &r.doc, &hostID, &email, &active, &grants, &groups)
 	var memberships [][2]string
 	if x.err == nil {
@@ -339,9 +475,15 @@ func (x *floorTx) user(id string) (r floorRow) {
 
 // event is one event: what it is about as it is now, and as it was.
 func (x *floorTx) event(seq int64, typ, now, was string) {
-	if x.err != nil {
-		return
-	}
+	x.exec("event", x.tenant, seq, x.directory, typ, x.payload(now, was))
+}
+
+// events are the last two events.
+func (x *floorTx) events(first, nowFirst, second, nowSecond string) {
+	x.exec("events", x.tenant, x.seq-1, x.directory, first, x.payload(nowFirst, ""), x.seq, second, x.payload(nowSecond, ""))
+}
+
+func (x *floorTx) payload(now, was string) string {
 	b := append(x.updated[:0], `{"actor":"bench","data":`...)
 	b = append(b, now...)
 	if was != "" {
@@ -349,7 +491,7 @@ func (x *floorTx) event(seq int64, typ, now, was string) {
 	}
 	b = append(b, '}')
 	x.updated = b
-	_, x.err = x.tx.ExecContext(x.ctx, x.sql["event"], x.tenant, seq, x.directory, typ, string(b))
+	return string(b)
 }
 
 // update is a PATCH or PUT of a user.
@@ -364,12 +506,26 @@ func (f *sqlFloor) update(ctx context.Context, method string, u *floorUser) erro
 
 // create is a POST of a user.
 func (f *sqlFloor) create(ctx context.Context, u *floorUser) error {
-	return f.write(ctx, "POST", "/Users", 1, func(x *floorTx) {
+	return f.write(ctx, "POST", "/Users", 2, func(x *floorTx) {
+		x.look(u)
 		x.run("insert user", u.id, x.at/1e6, u.name, u.externalID, u.display, u.active, u.doc)
 		x.run("insert emails", u.id, u.name, u.home)
 		x.run("account", u.id, u.name, true, floorGrants)
-		x.event(x.seq, "user.created", u.doc, "")
+		x.events("user.created", u.doc, "user.roles_changed", u.doc)
 	})
+}
+
+// look looks whether a new user's email and externalId are anybody's: another user's,
+// those of somebody who comes back, those of an account whose user has changed them.
+func (x *floorTx) look(u *floorUser) {
+	if x.err != nil {
+		return
+	}
+	var taken, departed, kept bool
+	x.err = x.queryRow("look", x.tenant, x.directory, u.name, u.externalID).Scan(&taken, &departed, &kept)
+	if x.err == nil && (taken || departed || kept) {
+		x.err = fmt.Errorf("floor: %s is known", u.name)
+	}
 }
 
 // change adds a member to a group or removes it.
@@ -377,13 +533,12 @@ func (f *sqlFloor) change(ctx context.Context, statement, group, user string) er
 	return f.write(ctx, "PATCH", "/Groups/"+group, 2, func(x *floorTx) {
 		var version int64
 		var doc string
-		x.err = x.tx.QueryRowContext(x.ctx, x.sql["group"], x.tenant, x.directory, group).Scan(&version, &doc)
+		x.err = x.queryRow("group", x.tenant, x.directory, group).Scan(&version, &doc)
 		x.run(statement, group, user)
 		x.run("touch group", group, version+1, x.at/1e6)
 		r := x.user(user)
 		x.run("account", user, "", true, floorGrants)
-		x.event(x.seq-1, "membership.added", doc, "")
-		x.event(x.seq, "user.roles_changed", r.doc, "")
+		x.events("membership.added", doc, "user.roles_changed", r.doc)
 	})
 }
 

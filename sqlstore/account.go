@@ -162,6 +162,7 @@ func (x *tx) PutAccount(ctx context.Context, a *scim.AccountState) error {
 	}
 	x.change++
 	x.counted = true
+	x.absent = nil
 	p := &x.pending
 	if p.accounts == nil {
 		p.accounts = make(map[scim.Ref]account)
@@ -225,22 +226,29 @@ func (a *account) addTo(rows *rows) error {
 // Departed implements [scim.Tx].
 func (x *tx) Departed(ctx context.Context, key scim.Key, externalID, email string) (*scim.AccountState, error) {
 	if externalID != "" {
-		return x.account(ctx, key, `a.gone_external = $3::text AND NOT EXISTS (`+userOfAccount+`) ORDER BY a.change DESC`, externalID)
+		return x.account(ctx, key, goneExternal, `NOT EXISTS (`+userOfAccount+`) ORDER BY a.change DESC`, externalID)
 	}
-	return x.account(ctx, key, `a.gone_email = $3::text AND NOT EXISTS (`+userOfAccount+`) ORDER BY a.change DESC`, scim.FoldEmail(email))
+	return x.account(ctx, key, goneEmail, `NOT EXISTS (`+userOfAccount+`) ORDER BY a.change DESC`, scim.FoldEmail(email))
 }
 
 // Keeper implements [scim.Tx].
 func (x *tx) Keeper(ctx context.Context, key scim.Key, email string) (*scim.AccountState, error) {
-	return x.account(ctx, key, `a.kept_email = $3::text AND EXISTS (`+userOfAccount+`) ORDER BY a.change`, email)
+	return x.account(ctx, key, keptEmail, `EXISTS (`+userOfAccount+`) ORDER BY a.change`, email)
 }
+
+// The columns by which accounts are found.
+const (
+	goneExternal = "gone_external"
+	goneEmail    = "gone_email"
+	keptEmail    = "kept_email"
+)
 
 const userOfAccount = `SELECT 1 FROM @resources r WHERE r.tenant = a.tenant AND r.directory = a.directory AND r.type = 'User' AND r.id = a.user_id`
 
 // account returns the first account that is found by a key.
-func (x *tx) account(ctx context.Context, key scim.Key, condition, text string) (*scim.AccountState, error) {
+func (x *tx) account(ctx context.Context, key scim.Key, column, condition, text string) (*scim.AccountState, error) {
 	v, err := x.view(key.Tenant)
-	if err != nil || text == "" || !storable(text) {
+	if err != nil || text == "" || !storable(text) || x.lacks(key, column, indexKey(text)) {
 		return nil, err
 	}
 	if err := x.flushAccounts(ctx); err != nil {
@@ -249,7 +257,7 @@ func (x *tx) account(ctx context.Context, key scim.Key, condition, text string) 
 	user := scim.Ref{Directory: key, Type: userType}
 	var row scannedAccount
 	err = v.db.QueryRowContext(ctx, v.statement(`SELECT a.user_id, `+accountColumns+` FROM @accounts a
-		WHERE a.tenant = $1::text AND a.directory = $2::text AND `+condition+` LIMIT 1`), key.Tenant, key.Directory, indexKey(text)).
+		WHERE a.tenant = $1::text AND a.directory = $2::text AND a.`+column+` = $3::text AND `+condition+` LIMIT 1`), key.Tenant, key.Directory, indexKey(text)).
 		Scan(append([]any{&user.ID}, row.targets()...)...)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):

@@ -395,9 +395,9 @@ type elements struct {
 func (c *compiler) elements(a *attr.Attribute) elements {
 	switch {
 	case c.kind.groups != nil && a == c.kind.groups:
-		return c.related(`g.type = 'Group' AND g.id = m.group_id WHERE m.tenant = $1::text AND m.directory = $2::text AND m.member_id = r.id AND m.member_type = $3::text`, "m.group_id", "'direct'", "'direct'")
+		return c.related(`g.type = 'Group' AND g.id = m.group_id AND m.tenant = $1::text AND m.directory = $2::text AND m.member_id = r.id AND m.member_type = $3::text`, "m.group_id", "'direct'", "'direct'")
 	case c.kind.members != nil && a == c.kind.members:
-		return c.related(`g.type = m.member_type AND g.id = m.member_id WHERE m.tenant = $1::text AND m.directory = $2::text AND m.group_id = r.id`, "m.member_id", "m.member_type", "lower(m.member_type)")
+		return c.related(`g.type = m.member_type AND g.id = m.member_id AND m.tenant = $1::text AND m.directory = $2::text AND m.group_id = r.id`, "m.member_id", "m.member_type", "lower(m.member_type)")
 	}
 	return c.unfold("r.search", a.Path(), a.Kind == attr.Complex)
 }
@@ -427,7 +427,7 @@ func (c *compiler) unfold(object, name string, complex bool) elements {
 // with the sub-attributes that [patch.Member] has.
 func (c *compiler) related(join, id, typ, foldedType string) elements {
 	from := elements{
-		from:  ` FROM @members m JOIN @resources g ON g.tenant = $1::text AND g.directory = $2::text AND ` + join,
+		from:  ` FROM @members m CROSS JOIN @resources g WHERE g.tenant = $1::text AND g.directory = $2::text AND ` + join,
 		value: "''", place: id,
 	}
 	from.sub = func(sub *attr.Attribute) string {

@@ -88,6 +88,6 @@ func (n names) sql(statement string) string {
 		return parameter.ReplaceAllString(statement, "?$1")
 	}
 	statement = eachOf.ReplaceAllString(statement, `json_array_elements_text($$$1::text::json) AS e(value)`)
-	statement = rowsOf.ReplaceAllString(statement, `json_array_elements($$$1::text::json) AS e(value)`)
+	statement = rowsOf.ReplaceAllString(statement, `jsonb_array_elements($$$1::text::jsonb) AS e(value)`)
 	return listOf.ReplaceAllString(statement, `coalesce(json_agg(json_build_array($1)), '[]')::text`)
 }

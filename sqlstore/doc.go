@@ -25,8 +25,10 @@
 //
 // What a transaction has to write about its request is kept until just before
 // the commit and written in one statement (PostgreSQL) or one for each table
-// (SQLite). Statements work on sets, given as one parameter in JSON, so that
-// their number does not depend on how large a group is.
+// (SQLite). Statements work on sets, given as one parameter in JSON where they
+// are larger than two rows, so that their number does not depend on how large a
+// group is. What must be known before a user is created is asked in one
+// statement ([scim.Anticipator]).
 //
 // # What is kept of a resource
 //

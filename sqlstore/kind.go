@@ -3,8 +3,6 @@ package sqlstore
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
-	"strings"
 	"unicode/utf8"
 
 	scim "github.com/muster-id/scim"
@@ -235,41 +233,4 @@ func separator(b []byte) string {
 		return ""
 	}
 	return ","
-}
-
-// rows are arrays in JSON, one for each row to be written.
-type rows struct {
-	b []byte
-	n int
-}
-
-// add adds a row of strings, int64s, bools and nils.
-func (r *rows) add(values ...any) {
-	if r.n == 0 {
-		r.b = append(r.b[:0], '[')
-	}
-	r.b = append(append(r.b, separator(r.b)...), '[')
-	for i, v := range values {
-		if i > 0 {
-			r.b = append(r.b, ',')
-		}
-		if text, ok := v.(string); ok {
-			r.b, _ = wire.AppendString(r.b, strings.ReplaceAll(text, "\x00", "\uFFFD"))
-			continue
-		}
-		encoded, err := json.Marshal(v)
-		if err != nil {
-			panic(err) // numbers and truth values
-		}
-		r.b = append(r.b, encoded...)
-	}
-	r.b = append(r.b, ']')
-	r.n++
-}
-
-func (r *rows) String() string {
-	if r.n == 0 {
-		return "[]"
-	}
-	return string(r.b) + "]"
 }

@@ -9,6 +9,7 @@ import (
 
 	scim "github.com/muster-id/scim"
 	"github.com/muster-id/scim/attr"
+	"github.com/muster-id/scim/filter"
 )
 
 // A lister makes the statements of a query. It is of one goroutine.
@@ -26,7 +27,10 @@ func (v view) list(ctx context.Context, q *scim.Query) (*scim.Page, error) {
 	if k == nil {
 		return nil, errForeignType(q.Type)
 	}
-	l := &lister{compiler: compiler{names: v.names, kind: k}, q: q}
+	if v.tx != nil && v.tx.findsNothing(q, k) {
+		return &scim.Page{}, nil
+	}
+	l := &lister{compiler: compiler{names: v.names, kind: k, args: make([]any, 0, 8)}, q: q}
 	for _, text := range []string{q.Directory.Tenant, q.Directory.Directory, q.Type.Name} {
 		l.text(text)
 	}
@@ -48,6 +52,9 @@ func (v view) list(ctx context.Context, q *scim.Query) (*scim.Page, error) {
 		}
 	}
 	if q.Count > 0 && (page.Positioned || !q.Positioned) {
+		if l.single() {
+			return page, v.one(ctx, l, page)
+		}
 		if l.sort.sql == "" {
 			l.sort = l.sorting()
 		}
@@ -67,6 +74,43 @@ func (v view) list(ctx context.Context, q *scim.Query) (*scim.Page, error) {
 	return page, err
 }
 
+// single reports whether the filter asks for a value that one resource has, and
+// the page begins with it: there is nothing to sort, to count or to leave out.
+func (l *lister) single() bool {
+	if l.q.Filter == nil || l.q.StartIndex > 1 || l.q.Count < 1 || l.q.After != "" {
+		return false
+	}
+	for _, term := range terms[*filter.And](l.q.Filter, nil) {
+		e, ok := term.(*filter.Compare)
+		if !ok || e.Op != filter.Eq || e.Value.IsNull() || e.Ordered() == "" {
+			continue
+		}
+		switch e.Attr {
+		case l.kind.typ.ID, l.kind.typ.ExternalID, l.kind.userName:
+			return true
+		}
+	}
+	return false
+}
+
+// one reads the resource of a page that can have one.
+func (v view) one(ctx context.Context, l *lister, page *scim.Page) error {
+	var row scanned
+	err := v.db.QueryRowContext(ctx, v.query(`SELECT `+columns+` FROM @resources r WHERE `+l.base), l.args...).Scan(row.targets()...)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err != nil:
+		return failed(ctx, err)
+	}
+	r, err := v.resource(l.q.Directory, l.kind, &row)
+	if err != nil {
+		return err
+	}
+	page.Resources, page.Total = []*scim.Resource{r}, 1
+	return nil
+}
+
 // page reads the resources of the page.
 func (v view) page(ctx context.Context, l *lister, from string, page *scim.Page) error {
 	q := l.q
@@ -78,11 +122,13 @@ func (v view) page(ctx context.Context, l *lister, from string, page *scim.Page)
 	if q.Positioned && l.sort.sql != "" {
 		key = l.sort.sql
 	}
-	statement := `SELECT ` + columns + `, ` + key + ` FROM @resources r WHERE ` + l.base + from + ` ORDER BY ` + l.order() +
-		` LIMIT ` + l.number(want) + ` OFFSET ` + l.number(max(skip, 0))
+	statement := `SELECT ` + columns + `, ` + key + ` FROM @resources r WHERE ` + l.base + from + ` ORDER BY ` + l.order() + ` LIMIT ` + l.number(want)
+	if skip > 0 { // what it might skip would make PostgreSQL plan anew each time
+		statement += ` OFFSET ` + l.number(skip)
+	}
 	more := false
 	var last sql.NullString
-	return v.eachOf(ctx, v.sql(statement), func(rows *sql.Rows) error {
+	return v.eachOf(ctx, v.query(statement), func(rows *sql.Rows) error {
 		var row scanned
 		var key sql.NullString
 		if err := rows.Scan(append(row.targets(), &key)...); err != nil {
@@ -108,7 +154,7 @@ func (v view) page(ctx context.Context, l *lister, from string, page *scim.Page)
 // total returns how many resources match: all are counted already.
 func (v view) total(ctx context.Context, l *lister, arguments int) (total int, err error) {
 	if l.q.Filter != nil {
-		err = v.db.QueryRowContext(ctx, v.sql(`SELECT count(*) FROM @resources r WHERE `+l.base), l.args[:arguments]...).Scan(&total)
+		err = v.db.QueryRowContext(ctx, v.query(`SELECT count(*) FROM @resources r WHERE `+l.base), l.args[:arguments]...).Scan(&total)
 		return total, failed(ctx, err)
 	}
 	err = v.db.QueryRowContext(ctx, v.statement(`SELECT resources FROM @counts WHERE tenant = $1::text AND directory = $2::text AND type = $3::text`), l.args[:3]...).Scan(&total)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	scim "github.com/muster-id/scim"
+	"github.com/muster-id/scim/attr"
 )
 
 // Append implements [scim.Tx].
@@ -22,14 +23,18 @@ func (x *tx) Append(ctx context.Context, events ...*scim.Event) error {
 			return err
 		}
 	}
-	for some := range slices.Chunk(events, chunk) {
-		for _, e := range some {
-			x.seq++
-			e.Seq = uint64(x.seq)
-		}
+	for _, e := range events {
+		x.seq++
+		e.Seq = uint64(x.seq)
 		x.counted = true
-		x.pending.events = append(x.pending.events, some...)
-		if len(x.pending.events) >= chunk {
+		p := &x.pending
+		p.events = append(p.events, e)
+		for _, r := range []*scim.Resource{e.Data, e.Previous} {
+			if r != nil {
+				p.size += len(r.JSON())
+			}
+		}
+		if len(p.events) >= chunk || p.size >= sizeMost {
 			if err := x.flush(ctx); err != nil {
 				return err
 			}
@@ -213,7 +218,7 @@ func (s *Store) Delivered(ctx context.Context, tenant string, deliveries ...scim
 		for _, d := range some {
 			ids.add(int64(min(d.ID, 1<<63-1)))
 		}
-		if _, err := v.exec(ctx, `DELETE FROM @outbox WHERE tenant = $1::text AND id IN (SELECT (e.value->>0)::bigint FROM {rows $2})`, tenant, ids.String()); err != nil {
+		if _, err := v.exec(ctx, `DELETE FROM @outbox WHERE tenant = $1::text AND id IN (SELECT (e.value->>0)::bigint FROM {rows $2})`, tenant, ids.json()); err != nil {
 			return err
 		}
 	}
@@ -242,8 +247,33 @@ func tick() int64 {
 	return clock.last
 }
 
+// A lineEntry is a [scim.LogEntry] as it is kept: without what is empty, and
+// without the directory, which has columns.
+type lineEntry struct {
+	ID        scim.RequestID
+	Time      time.Time
+	Duration  time.Duration
+	Directory scim.Key         `json:",omitzero"`
+	Actor     string           `json:",omitzero"`
+	Method    string           `json:",omitzero"`
+	Path      string           `json:",omitzero"`
+	Status    int              `json:",omitzero"`
+	Type      scim.ErrorType   `json:",omitzero"`
+	Reason    scim.Reason      `json:",omitzero"`
+	Detail    string           `json:",omitzero"`
+	Changed   []scim.EventType `json:",omitempty"`
+	Fired     attr.Lenience    `json:",omitzero"`
+	Ignored   []string         `json:",omitempty"`
+	Unknown   []string         `json:",omitempty"`
+	Withheld  scim.Switches    `json:",omitzero"`
+	UserAgent string           `json:",omitzero"`
+	Bulk      scim.RequestID   `json:",omitzero"`
+}
+
 func newLine(entry *scim.LogEntry) (line, error) {
-	encoded, err := json.Marshal(entry)
+	kept := lineEntry(*entry)
+	kept.Directory = scim.Key{}
+	encoded, err := json.Marshal(&kept)
 	if err != nil {
 		return line{}, fmt.Errorf("sqlstore: request log: %w", err)
 	}
@@ -251,6 +281,10 @@ func newLine(entry *scim.LogEntry) (line, error) {
 }
 
 func (l *line) addTo(rows *rows) { rows.add(l.key.Directory, l.at, l.id, l.entry) }
+
+func (l *line) addWithTenantTo(rows *rows) {
+	rows.add(l.key.Tenant, l.key.Directory, l.at, l.id, l.entry)
+}
 
 const insertLines = `INSERT INTO @requests (tenant, directory, at, id, entry)
 	SELECT $1::text, e.value->>0, (e.value->>1)::bigint, e.value->>2, e.value->>3 FROM {rows $2} WHERE true ON CONFLICT DO NOTHING`
@@ -347,6 +381,8 @@ const (
 	linesAtOnce = 256
 	linesWait   = time.Second
 	linesMost   = 4096 // while they cannot be written; older ones are lost then
+
+	linesTogether = 8 // in one statement of SQLite
 )
 
 // add reports whether it is time to write.
@@ -402,16 +438,7 @@ func (l *readLog) flush(ctx context.Context, s *Store) error {
 	if len(lines) == 0 {
 		return nil
 	}
-	var all rows
-	of := make(map[scim.Key]int)
-	for i := range lines {
-		one := &lines[i]
-		all.add(one.key.Tenant, one.key.Directory, one.at, one.id, one.entry)
-		of[one.key]++
-	}
-	v := view{Store: s, db: s.querier(nil)}
-	// One statement for all tenants: each of its own would wait for the disk.
-	_, err := v.exec(ctx, insertLinesOfAll, all.String())
+	err := s.writeLines(ctx, lines)
 	l.mu.Lock()
 	if l.writing = nil; err != nil {
 		l.lines = append(lines, l.lines...)
@@ -421,6 +448,11 @@ func (l *readLog) flush(ctx context.Context, s *Store) error {
 	if err != nil {
 		return err
 	}
+	of := make(map[scim.Key]int)
+	for i := range lines {
+		of[lines[i].key]++
+	}
+	v := view{Store: s, db: s.querier(nil)}
 	for key, n := range of {
 		if s.prunes(n) {
 			p := s.pruneRequests(key.Directory)
@@ -429,6 +461,47 @@ func (l *readLog) flush(ctx context.Context, s *Store) error {
 			}
 		}
 	}
+	return nil
+}
+
+// writeLines writes lines of any tenants together: each tenant's of its own would
+// wait for the disk. SQLite takes them in twice the time where it must read them
+// from JSON.
+func (s *Store) writeLines(ctx context.Context, lines []line) error {
+	if s.Dialect == PostgreSQL {
+		var all rows
+		for i := range lines {
+			lines[i].addWithTenantTo(&all)
+		}
+		_, err := view{Store: s, db: s.querier(nil)}.exec(ctx, insertLinesOfAll, all.json())
+		return err
+	}
+	t, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return failed(ctx, err)
+	}
+	defer func() { _ = t.Rollback() }() // without effect after the commit
+	x := &tx{Store: s, tx: t}
+	v := view{Store: s, db: s.querier(x), tx: x}
+	for len(lines) > 0 {
+		n := linesTogether
+		if len(lines) < n {
+			n = 1
+		}
+		some := rows{most: n}
+		for i := range n {
+			lines[i].addWithTenantTo(&some)
+		}
+		statement, args := some.write(insertLinesOfAll)
+		if _, err := v.exec(ctx, statement, args...); err != nil {
+			return err
+		}
+		lines = lines[n:]
+	}
+	if err := t.Commit(); err != nil {
+		return failed(ctx, err)
+	}
+	x.compile(ctx)
 	return nil
 }
 
@@ -468,7 +541,7 @@ func (s *Store) Requests(ctx context.Context, key scim.Key, limit int) ([]*scim.
 	lines = lines[:min(limit, len(lines))]
 	all := make([]*scim.LogEntry, len(lines))
 	for i := range lines {
-		all[i] = new(scim.LogEntry)
+		all[i] = &scim.LogEntry{Directory: key}
 		if err := json.Unmarshal([]byte(lines[i].entry), all[i]); err != nil {
 			return nil, fmt.Errorf("sqlstore: request log: %w", err)
 		}

@@ -86,10 +86,20 @@ func (v view) isGroup(ctx context.Context, group scim.Ref) error {
 // groupList finds the groups of a member of the alias r, or of the id that is
 // put in its place, with the selectors that each is bound to: one row a
 // selector.
-const groupList = `SELECT {list g.id, g.external_id, g.display, b.selector} FROM @members m
-	JOIN @resources g ON g.tenant = m.tenant AND g.directory = m.directory AND g.type = 'Group' AND g.id = m.group_id
-	LEFT JOIN @bindings b ON b.tenant = m.tenant AND b.directory = m.directory AND b.group_id = m.group_id
-	WHERE m.tenant = $1::text AND m.directory = $2::text AND m.member_id = `
+const groupList = `SELECT {list g.id, g.external_id, g.display, b.selector} FROM @members m CROSS JOIN @resources g
+	LEFT JOIN @bindings b ON b.tenant = m.tenant AND b.directory = m.directory AND b.group_id = m.group_id ` + ofMember
+
+// unboundList is groupList outside of a transaction, where nobody asks what groups
+// are bound to; typedList says as what the member is in the group.
+const (
+	unboundList = `SELECT {list g.id, g.external_id, g.display, NULL} FROM @members m CROSS JOIN @resources g ` + ofMember
+	typedList   = `SELECT {list g.id, g.external_id, g.display, m.member_type} FROM @members m CROSS JOIN @resources g ` + ofMember
+)
+
+// ofMember ends these lists. SQLite begins with what is on the left of a CROSS JOIN,
+// the memberships, and must: the groups are many more.
+const ofMember = `WHERE g.tenant = m.tenant AND g.directory = m.directory AND g.type = 'Group' AND g.id = m.group_id
+	AND m.tenant = $1::text AND m.directory = $2::text AND m.member_id = `
 
 // userFirst follows groupList where the id may be that of another resource than
 // a user: the memberships are then its own only if there is no such user.
@@ -122,8 +132,46 @@ func groupRefs(found []byte) ([]scim.GroupRef, error) {
 	return refs, nil
 }
 
-func (v view) groupsOf(ctx context.Context, key scim.Key, users []string) ([][]scim.GroupRef, error) {
-	all := make([][]scim.GroupRef, len(users))
+// shownGroups returns the groups of one user for an answer.
+func (v view) shownGroups(ctx context.Context, key scim.Key, id string) ([]scim.GroupRef, error) {
+	var found []byte
+	err := v.db.QueryRowContext(ctx, v.statement(typedList+`$3::text`), key.Tenant, key.Directory, id).Scan(&found)
+	if err != nil || string(found) == "[]" {
+		return nil, failed(ctx, err)
+	}
+	var rows [][4]string
+	if err := json.Unmarshal(found, &rows); err != nil {
+		return nil, fmt.Errorf("sqlstore: groups of a user: %w", err)
+	}
+	// An id can be that of another resource too: as userFirst has it.
+	user := slices.ContainsFunc(rows, func(row [4]string) bool { return row[3] == userType })
+	if !user {
+		err := v.db.QueryRowContext(ctx, v.statement(`SELECT count(*) > 0 FROM @resources r
+			WHERE r.tenant = $1::text AND r.directory = $2::text AND r.type = 'User' AND r.id = $3::text`), key.Tenant, key.Directory, id).Scan(&user)
+		if err != nil {
+			return nil, failed(ctx, err)
+		}
+	}
+	refs := make([]scim.GroupRef, 0, len(rows))
+	for _, row := range rows {
+		if !user || row[3] == userType {
+			refs = append(refs, scim.GroupRef{ID: row[0], ExternalID: row[1], DisplayName: row[2]})
+		}
+	}
+	slices.SortFunc(refs, func(a, b scim.GroupRef) int { return strings.Compare(a.ID, b.ID) })
+	return refs, nil
+}
+
+// groupList returns the list of groups for where it is used.
+func (v view) groupList() string {
+	if v.tx == nil {
+		return unboundList
+	}
+	return groupList
+}
+
+func (v view) groupsOf(ctx context.Context, key scim.Key, users []string) (all [][]scim.GroupRef, err error) {
+	all = make([][]scim.GroupRef, len(users))
 	if len(users) == 1 && storable(users[0]) {
 		if v.tx != nil {
 			if k := v.tx.known[scim.Ref{Directory: key, Type: userType, ID: users[0]}]; k != nil && k.beside {
@@ -131,8 +179,12 @@ func (v view) groupsOf(ctx context.Context, key scim.Key, users []string) ([][]s
 				return all, nil
 			}
 		}
+		if v.tx == nil {
+			all[0], err = v.shownGroups(ctx, key, users[0])
+			return all, err
+		}
 		var found []byte
-		err := v.db.QueryRowContext(ctx, v.statement(groupList+`$3::text`+userFirst), key.Tenant, key.Directory, users[0]).Scan(&found)
+		err = v.db.QueryRowContext(ctx, v.statement(groupList+`$3::text`+userFirst), key.Tenant, key.Directory, users[0]).Scan(&found)
 		if err == nil {
 			all[0], err = groupRefs(found)
 		}
@@ -140,7 +192,7 @@ func (v view) groupsOf(ctx context.Context, key scim.Key, users []string) ([][]s
 	}
 	of := make(map[string][]scim.GroupRef, len(users))
 	for some := range slices.Chunk(users, chunk) {
-		if err := v.each(ctx, `SELECT e.value, (`+groupList+`e.value`+userFirst+`) FROM {each $3}`, func(rows *sql.Rows) error {
+		if err := v.each(ctx, `SELECT e.value, (`+v.groupList()+`e.value`+userFirst+`) FROM {each $3}`, func(rows *sql.Rows) error {
 			var id string
 			var found []byte
 			err := rows.Scan(&id, &found)
@@ -167,7 +219,8 @@ type candidate struct {
 
 // candidates finds the resources of these ids, of all types, in the order of
 // types. Whether one is a member is looked up for each: a join might read the
-// whole group, as large as it is.
+// whole group, as large as it is. In a CROSS JOIN SQLite begins with the ids; in
+// another it might read all resources.
 func (v view) candidates(ctx context.Context, group scim.Ref, ids []string) (map[string][]candidate, error) {
 	var types strings.Builder
 	args := []any{group.Directory.Tenant, group.Directory.Directory, group.ID, nil}
@@ -184,7 +237,7 @@ func (v view) candidates(ctx context.Context, group scim.Ref, ids []string) (map
 		args[3] = list(some)
 		if err := v.each(ctx, `SELECT r.id, r.type, r.display, coalesce((SELECT true FROM @members m WHERE m.tenant = $1::text AND m.directory = $2::text AND m.group_id = $3::text
 			AND m.member_id = r.id AND m.member_type = r.type), false) FROM {each $4}
-			JOIN @resources r ON r.tenant = $1::text AND r.directory = $2::text AND r.type IN (`+types.String()+`) AND r.id = e.value`,
+			CROSS JOIN @resources r WHERE r.tenant = $1::text AND r.directory = $2::text AND r.type IN (`+types.String()+`) AND r.id = e.value`,
 			func(rows *sql.Rows) error {
 				p.Step()
 				var c candidate
@@ -282,13 +335,14 @@ func (x *tx) ChangeMembers(ctx context.Context, ref scim.Ref, change scim.Member
 	}
 	key := []any{ref.Directory.Tenant, ref.Directory.Directory, ref.ID}
 	for some := range slices.Chunk(result.Removed, chunk) {
-		if _, err := v.exec(ctx, v.dropMembers(), append(key, memberRows(some))...); err != nil {
+		if _, err := v.exec(ctx, v.dropMembers(), append(key, memberRows(some).json())...); err != nil {
 			return nil, err
 		}
 	}
 	for some := range slices.Chunk(result.Added, chunk) {
-		if _, err := v.exec(ctx, `INSERT INTO @members (tenant, directory, group_id, member_id, member_type)
-			SELECT $1::text, $2::text, $3::text, e.value->>0, e.value->>1 FROM {rows $4}`, append(key, memberRows(some))...); err != nil {
+		statement, args := memberRows(some).write(`INSERT INTO @members (tenant, directory, group_id, member_id, member_type)
+			SELECT $1::text, $2::text, $3::text, e.value->>0, e.value->>1 FROM {rows $4}`)
+		if _, err := v.exec(ctx, statement, append(key, args...)...); err != nil {
 			return nil, err
 		}
 	}
@@ -311,10 +365,10 @@ func (v view) dropMembers() string {
 			WHERE m.tenant = $1::text AND m.directory = $2::text AND m.group_id = $3::text AND m.member_id = e.value->>0 AND m.member_type = e.value->>1 LIMIT 1) m)`
 }
 
-func memberRows(members []scim.Member) string {
+func memberRows(members []scim.Member) *rows {
 	var rows rows
 	for _, m := range members {
 		rows.add(m.Value, m.Type)
 	}
-	return rows.String()
+	return &rows
 }

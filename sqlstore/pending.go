@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"cmp"
 	"context"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,10 +14,15 @@ import (
 type pending struct {
 	accounts   map[scim.Ref]account
 	events     []*scim.Event
+	size       int // of their documents, in bytes
 	deliveries []scim.Delivery
 	requests   []*scim.LogEntry
 	counts     map[counted]int64
 }
+
+// sizeMost bounds the documents of events that are written at once: PostgreSQL
+// bounds a parameter.
+const sizeMost = 16 << 20
 
 // counted names a row of the table counts.
 type counted struct{ directory, typ string }
@@ -42,7 +46,8 @@ func (x *tx) parts() (parts []part, err error) {
 	p := &x.pending
 	add := func(sql string, r *rows) {
 		if r.n > 0 {
-			parts = append(parts, part{sql, []any{r.String()}})
+			statement, args := r.write(sql)
+			parts = append(parts, part{statement, args})
 		}
 	}
 	var accounts, events, deliveries, requests, counts rows
@@ -132,16 +137,27 @@ func (x *tx) flush(ctx context.Context) error {
 	return err
 }
 
-var laterParameter = regexp.MustCompile(`\$([2-9])`)
+// moved has the statements of parts behind so many arguments of others.
+var moved = memo[behind]{make: func(b behind) string {
+	return parameter.ReplaceAllStringFunc(b.statement, func(name string) string {
+		n, _ := strconv.Atoi(name[1:]) // digits
+		if n > 1 {
+			n += b.arguments
+		}
+		return "$" + strconv.Itoa(n)
+	})
+}}
+
+type behind struct {
+	statement string
+	arguments int
+}
 
 // together makes one statement of several that do not see each other.
 func together(parts []part) (statement string, args []any) {
 	var b strings.Builder
 	for i, p := range parts {
-		own := laterParameter.ReplaceAllStringFunc(p.sql, func(name string) string {
-			n, _ := strconv.Atoi(name[1:]) // a digit
-			return "$" + strconv.Itoa(n+len(args))
-		})
+		own := moved.of(behind{p.sql, len(args)})
 		switch {
 		case i == len(parts)-1:
 			b.WriteString(" " + own)

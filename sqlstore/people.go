@@ -210,7 +210,7 @@ func (s *Store) reindexAccounts(ctx context.Context, key scim.Key) error {
 			// The range is for the planner, which could take the whole directory.
 			_, err = v.exec(ctx, `UPDATE @accounts AS a SET waiting = (e.value->>1)::boolean, email_key = e.value->>2, host_key = e.value->>3 FROM {rows $5}
 				WHERE a.tenant = $1::text AND a.directory = $2::text AND a.user_id > $3::text AND a.user_id <= $4::text AND a.user_id = e.value->>0`,
-				key.Tenant, key.Directory, after, last, stale.String())
+				key.Tenant, key.Directory, after, last, stale.json())
 			return err
 		})
 		if err != nil {

@@ -74,7 +74,7 @@ func (v view) reindex(ctx context.Context, k *kind, r *scim.Resource) error {
 	if err != nil {
 		return fmt.Errorf("sqlstore: the %s %s: %w", r.Type().Name, r.ID(), err)
 	}
-	if _, err := v.exec(ctx, `DELETE FROM @indexed_values WHERE tenant = $1::text AND directory = $2::text AND type = $3::text AND id = $4::text`, keyOf(r)...); err != nil {
+	if _, err := v.exec(ctx, v.deleteValues()+` WHERE tenant = $1::text AND directory = $2::text AND type = $3::text AND id = $4::text`, keyOf(r)...); err != nil {
 		return err
 	}
 	if err := v.addValues(ctx, r, w.values); err != nil {

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -65,6 +66,7 @@ type Store struct {
 
 	prepared sync.Map // string → string: statements as the database has them
 
+	queries  queries
 	compiled compiled
 
 	writers queues
@@ -181,6 +183,28 @@ func (s *Store) statement(raw string) string {
 	}
 	done := s.sql(raw)
 	s.prepared.Store(raw, done)
+	return done
+}
+
+// queries keeps the statements of queries as the database has them.
+type queries struct {
+	of   sync.Map // string → string
+	kept atomic.Int64
+}
+
+// queriesMost bounds the queries that are kept: their texts come from filters.
+const queriesMost = 256
+
+// query returns the statement of a query as the database has it.
+func (s *Store) query(raw string) string {
+	if done, ok := s.queries.of.Load(raw); ok {
+		return done.(string)
+	}
+	done := s.sql(raw)
+	if s.queries.kept.Load() < queriesMost {
+		s.queries.kept.Add(1)
+		s.queries.of.Store(raw, done)
+	}
 	return done
 }
 

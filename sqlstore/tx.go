@@ -25,6 +25,7 @@ type tx struct {
 
 	known   map[scim.Ref]*known // what has been read, few
 	pending pending             // what is written before the commit
+	absent  []absence           // what has been looked for in vain, until something is written
 
 	uncompiled []string // statements that others may want too
 }
@@ -122,10 +123,15 @@ func (s *Store) transact(ctx context.Context, tenant string, fn func(context.Con
 	if err := t.Commit(); err != nil {
 		return failed(ctx, err)
 	}
-	for _, text := range x.uncompiled {
-		s.compiled.add(ctx, s.db, text)
-	}
+	x.compile(ctx)
 	return nil
+}
+
+// compile keeps the statements that the transaction has missed compiled.
+func (x *tx) compile(ctx context.Context) {
+	for _, text := range x.uncompiled {
+		x.compiled.add(ctx, x.db, text)
+	}
 }
 
 // rollback ends the transaction because of err. Where that is not possible the

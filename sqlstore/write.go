@@ -24,16 +24,13 @@ func (x *tx) Create(ctx context.Context, r *scim.Resource) (*scim.Resource, erro
 	if err := v.valuesTaken(ctx, r, w.values); err != nil {
 		return nil, err
 	}
-	insert := `INSERT INTO @resources (tenant, directory, type, id, version, created, modified, active, user_key, external_key, display_key, external_id, display, display_fold, search, doc)
-		VALUES ($1::text, $2::text, $3::text, $4::text, 1, $5::bigint, $5::bigint, $6::boolean, $7::text, $8::text, $9::text, $10::text, $11::text, $12::text, $13::text::jsonb, $14::text)
-		ON CONFLICT DO NOTHING`
 	args := append(keyOf(r), now.UnixMilli(), w.active, w.userKey, w.externalKey, w.nameKey, w.externalID, w.display, fold(w.display), w.searchDoc, r.JSON())
 	var created int64
 	if x.Dialect == PostgreSQL && len(w.values) > 0 {
-		err = v.db.QueryRowContext(ctx, v.statement(`WITH r AS (`+insert+` RETURNING id), v AS (`+insertValues+` SELECT $1::text, $2::text, $3::text, e.value->>0, e.value->>1, r.id, (e.value->>2)::boolean FROM r, {rows $15})
-			SELECT count(*) FROM r`), append(args, valueRows(w.values))...).Scan(&created)
+		statement, values := valueRows(w.values).write(insertWithValues)
+		err = v.db.QueryRowContext(ctx, v.statement(statement), append(args, values...)...).Scan(&created)
 		err = failure(err)
-	} else if created, err = v.exec(ctx, insert, args...); err == nil && created > 0 {
+	} else if created, err = v.exec(ctx, insertResource, args...); err == nil && created > 0 {
 		err = v.addValues(ctx, r, w.values)
 	}
 	if err == nil && created == 0 {
@@ -63,6 +60,7 @@ func (x *tx) writing(r *scim.Resource) (view, *kind, error) {
 	if k == nil {
 		return view{}, nil, errForeignType(r.Type())
 	}
+	x.absent = nil
 	v, err := x.view(r.Directory().Tenant)
 	return v, k, err
 }
@@ -72,23 +70,42 @@ func keyOf(r *scim.Resource) []any {
 	return []any{r.Directory().Tenant, r.Directory().Directory, r.Type().Name, r.ID()}
 }
 
-const insertValues = `INSERT INTO @indexed_values (tenant, directory, type, attribute, key, id, sole)`
+const (
+	insertResource = `INSERT INTO @resources (tenant, directory, type, id, version, created, modified, active, user_key, external_key, display_key, external_id, display, display_fold, search, doc)
+		VALUES ($1::text, $2::text, $3::text, $4::text, 1, $5::bigint, $5::bigint, $6::boolean, $7::text, $8::text, $9::text, $10::text, $11::text, $12::text, $13::text::jsonb, $14::text)
+		ON CONFLICT DO NOTHING`
+	insertValues = `INSERT INTO @indexed_values (tenant, directory, type, attribute, key, id, sole)`
 
-func valueRows(values []value) string {
+	// insertWithValues is both, in PostgreSQL.
+	insertWithValues = `WITH r AS (` + insertResource + ` RETURNING id), v AS (` + insertValues + `
+		SELECT $1::text, $2::text, $3::text, e.value->>0, e.value->>1, r.id, (e.value->>2)::boolean FROM r, {rows $15}) SELECT count(*) FROM r`
+)
+
+func valueRows(values []value) *rows {
 	var rows rows
 	for _, value := range values {
 		rows.add(value.attribute, value.key, value.only)
 	}
-	return rows.String()
+	return &rows
 }
 
 func (v view) addValues(ctx context.Context, r *scim.Resource, values []value) error {
 	if len(values) == 0 {
 		return nil
 	}
-	_, err := v.exec(ctx, insertValues+` SELECT $1::text, $2::text, $3::text, e.value->>0, e.value->>1, $4::text, (e.value->>2)::boolean FROM {rows $5}`,
-		append(keyOf(r), valueRows(values))...)
+	statement, args := valueRows(values).write(insertValues + ` SELECT $1::text, $2::text, $3::text, e.value->>0, e.value->>1, $4::text, (e.value->>2)::boolean FROM {rows $5}`)
+	_, err := v.exec(ctx, statement, append(keyOf(r), args...)...)
 	return err
+}
+
+// deleteValues begins a statement that removes values of one resource. SQLite
+// would rather have the primary key, which has all resources' values before the
+// id.
+func (n names) deleteValues() string {
+	if n.Dialect == SQLite {
+		return `DELETE FROM @indexed_values INDEXED BY @indexed_values_of`
+	}
+	return `DELETE FROM @indexed_values`
 }
 
 // valuesTaken returns a [*scim.UniquenessError] if one of the values that a
@@ -99,14 +116,13 @@ func (v view) valuesTaken(ctx context.Context, r *scim.Resource, values []value)
 		return nil
 	}
 	found := map[string]bool{}
-	err := v.each(ctx, `SELECT i.attribute FROM {rows $5} JOIN @indexed_values i
-		ON i.tenant = $1::text AND i.directory = $2::text AND i.type = $3::text AND i.attribute = e.value->>0 AND i.key = e.value->>1
-		WHERE i.id <> $4::text`, func(rows *sql.Rows) error {
+	err := v.each(ctx, `SELECT i.attribute FROM {rows $5} CROSS JOIN @indexed_values i
+		WHERE i.tenant = $1::text AND i.directory = $2::text AND i.type = $3::text AND i.attribute = e.value->>0 AND i.key = e.value->>1 AND i.id <> $4::text`, func(rows *sql.Rows) error {
 		var attribute string
 		err := rows.Scan(&attribute)
 		found[attribute] = true
 		return err
-	}, append(keyOf(r), valueRows(values))...)
+	}, append(keyOf(r), valueRows(values).json())...)
 	if err != nil {
 		return err
 	}
@@ -222,8 +238,8 @@ func (v view) rewrite(ctx context.Context, k *kind, old, r *scim.Resource) error
 			return err
 		}
 		if len(dropped) > 0 {
-			if _, err := v.exec(ctx, `DELETE FROM @indexed_values WHERE tenant = $1::text AND directory = $2::text AND type = $3::text AND id = $4::text
-				AND (attribute, key) IN (SELECT e.value->>0, e.value->>1 FROM {rows $5})`, append(keyOf(r), valueRows(dropped))...); err != nil {
+			if _, err := v.exec(ctx, v.deleteValues()+` WHERE tenant = $1::text AND directory = $2::text AND type = $3::text AND id = $4::text
+				AND (attribute, key) IN (SELECT e.value->>0, e.value->>1 FROM {rows $5})`, append(keyOf(r), valueRows(dropped).json())...); err != nil {
 				return err
 			}
 		}
@@ -269,6 +285,7 @@ func (x *tx) Delete(ctx context.Context, ref scim.Ref, was scim.Version) error {
 	if err != nil {
 		return err
 	}
+	x.absent = nil
 	r, err := x.current(ctx, ref, was)
 	if err != nil {
 		return err
@@ -294,7 +311,7 @@ func (x *tx) Delete(ctx context.Context, ref scim.Ref, was scim.Version) error {
 		x.regrouped()
 	}
 	if len(k.indexed) > 0 {
-		if _, err := v.exec(ctx, `DELETE FROM @indexed_values WHERE tenant = $1::text AND directory = $2::text AND type = $3::text AND id = $4::text`, key...); err != nil {
+		if _, err := v.exec(ctx, v.deleteValues()+` WHERE tenant = $1::text AND directory = $2::text AND type = $3::text AND id = $4::text`, key...); err != nil {
 			return err
 		}
 	}

@@ -400,6 +400,15 @@ func TestGroupsOfAnIDThatTwoHave(t *testing.T) {
 			}
 		}
 		check("of the user")
+		create(t, store, user(t, "alone"))
+		create(t, store, resource(t, types, "Group", "alone", map[string]any{"displayName": "alone"}))
+		_, err := store.ChangeMembers(ctx, scim.Ref{Directory: acme, Type: "Group", ID: "of the group"}, scim.MemberChange{Add: []scim.Member{{Value: "alone", Type: "Group"}}}, 0)
+		require.NoError(t, err)
+		for _, ids := range [][]string{{"alone"}, {"alone", "nobody"}} {
+			groups, err := store.GroupsOf(ctx, acme, ids)
+			require.NoError(t, err)
+			require.Empty(t, groups[0], "the membership is that of the group")
+		}
 		for _, ids := range [][]string{{"x"}, {"x", "nobody"}} {
 			require.NoError(t, store.Do(ctx, acme.Tenant, func(ctx context.Context, tx scim.Tx) error {
 				states, err := tx.UserStates(ctx, acme, ids)

@@ -248,7 +248,9 @@ var accountCases = []testCase{
 					}
 					states, err := tx.UserStates(ctx, p.key(), []string{"m000"})
 					p.ok(err, "UserStates")
-					for _, list := range [][]scim.GroupRef{states[0].Groups, p.groupsOf("m000")} {
+					groups, err := tx.GroupsOf(ctx, p.key(), []string{"m000"})
+					p.ok(err, "GroupsOf")
+					for _, list := range [][]scim.GroupRef{states[0].Groups, groups[0]} {
 						for _, g := range list {
 							var bound []string
 							for selector, b := range want {

@@ -636,7 +636,8 @@ func (p *probe) write(ctx context.Context, tx scim.Tx, id string) {
 }
 
 // written ends the case unless all that write has written is seen, or nothing,
-// of what can be seen outside of a transaction.
+// of what can be seen outside of a transaction; what groups are bound to is seen
+// in one.
 func (p *probe) written(id string, want bool) {
 	groups := p.groupsOf(id)
 	path := "/Users/" + id
@@ -653,10 +654,16 @@ func (p *probe) written(id string, want bool) {
 		"the event":        slices.ContainsFunc(p.events(), func(e *scim.Event) bool { return e.Note == "created "+id }),
 		"the log entry":    slices.ContainsFunc(entries, func(e *scim.LogEntry) bool { return e.Path == path }),
 		"the delivery":     slices.ContainsFunc(p.undelivered(moment.Add(time.Hour), 100), func(d scim.Delivery) bool { return d.User.ID == id }),
-		"the binding":      len(groups) == 1 && slices.Contains(groups[0].Bound, "selector of "+id),
 	}
 	for what, is := range seen {
 		p.must(is == want, "%s is seen: %t, want %t", what, is, want)
+	}
+	if want {
+		p.do(func(ctx context.Context, tx scim.Tx) {
+			bound, err := tx.Bindings(ctx, p.key())
+			p.ok(err, "Bindings")
+			p.must(bound["selector of "+id].GroupID == "of "+id, "the binding is not seen")
+		})
 	}
 }
 
