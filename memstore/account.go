@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	scim "github.com/muster-id/scim"
 	"github.com/muster-id/scim/internal/pace"
@@ -19,6 +20,16 @@ type account struct {
 	ends            [accountTexts]uint32
 	active, deleted bool
 	grants          []scim.Grant // shared, see accounts.intern
+	rare            *rareState   // nil for most
+}
+
+// A rareState is what few accounts have. It is immutable.
+type rareState struct {
+	pending   scim.Pending
+	unmanaged bool
+	since     time.Time
+	frozen    *scim.Frozen
+	found     []string
 }
 
 const accountTexts = 6
@@ -26,7 +37,7 @@ const accountTexts = 6
 // pack puts an account to rest; what it has in common with the one before it is
 // shared with that.
 func (d *directory) pack(a *scim.AccountState, was *account) *account {
-	p := &account{active: a.Active, deleted: a.Deleted}
+	p := &account{active: a.Active, deleted: a.Deleted, rare: packRare(a)}
 	if was != nil && slices.Equal(was.grants, a.Grants) {
 		p.grants = was.grants
 	} else {
@@ -51,6 +62,16 @@ func (d *directory) pack(a *scim.AccountState, was *account) *account {
 	return p
 }
 
+// packRare returns nil for an account that has nothing of it.
+func packRare(a *scim.AccountState) *rareState {
+	if a.Pending == 0 && a.Since.IsZero() && a.Frozen == nil && len(a.Found) == 0 && !a.Unmanaged {
+		return nil
+	}
+	return &rareState{
+		pending: a.Pending, unmanaged: a.Unmanaged, since: a.Since.UTC().Round(0), frozen: a.Frozen, found: a.Found,
+	}
+}
+
 func (p *account) text(i int) string {
 	from := uint32(0)
 	if i > 0 {
@@ -68,6 +89,7 @@ func (p *account) has(texts *[accountTexts]string) bool {
 	return true
 }
 
+func (p *account) hostID() string     { return p.text(0) }
 func (p *account) externalID() string { return p.text(1) }
 func (p *account) email() string      { return p.text(2) }
 
@@ -76,11 +98,20 @@ func (p *account) state(user scim.Ref) *scim.AccountState {
 	if p == nil {
 		return nil
 	}
-	return &scim.AccountState{
-		User: user, HostID: p.text(0), ExternalID: p.externalID(), Email: p.email(),
+	a := &scim.AccountState{
+		User: user, HostID: p.hostID(), ExternalID: p.externalID(), Email: p.email(),
 		Held: p.text(3), RefusedEmail: p.text(4), ApprovedEmail: p.text(5),
 		Active: p.active, Deleted: p.deleted, Grants: p.grants,
 	}
+	if rare := p.rare; rare != nil {
+		a.Pending, a.Unmanaged, a.Since, a.Frozen, a.Found = rare.pending, rare.unmanaged, rare.since, rare.frozen, rare.found
+	}
+	return a
+}
+
+// waits is [scim.AccountState.Waits].
+func (p *account) waits() bool {
+	return p != nil && (p.text(3) != "" || p.rare != nil && p.rare.pending != 0)
 }
 
 // accounts are the accounts of a directory, apart from those in the rows of
@@ -95,6 +126,10 @@ type accounts struct {
 	// kept are the accounts that keep an email which their users have given up,
 	// by that email.
 	kept map[string][]departed
+	// waiting are the ids of all, here or not, that wait for something.
+	waiting map[string]struct{}
+
+	people *people // nil until somebody asks
 
 	pool map[string][]scim.Grant
 
@@ -102,10 +137,11 @@ type accounts struct {
 	undoRows []rowAccount // of what is undone most often
 }
 
-// rowAccount is the account that was in a row.
+// rowAccount is the account that was in a row, and the one that came.
 type rowAccount struct {
 	*row
-	was *account
+	slot    uint32
+	was, is *account
 }
 
 // departed is a user who has gone, or has given up an email, with the account.
@@ -167,7 +203,7 @@ func set[V any](a *accounts, m *map[string]V, key string, value V, wanted bool) 
 func (p *account) keeps() bool { return p != nil && !p.deleted && p.text(4) != "" }
 
 // setRow gives the user in a row, with that id, another account.
-func (a *accounts) setRow(r *row, id string, p *account) {
+func (a *accounts) setRow(slot uint32, r *row, id string, p *account) {
 	was := r.account
 	if was.keeps() {
 		a.unlist(&a.kept, scim.FoldEmail(was.email()), id)
@@ -175,20 +211,32 @@ func (a *accounts) setRow(r *row, id string, p *account) {
 	if p.keeps() {
 		a.list(&a.kept, scim.FoldEmail(p.email()), departed{strings.Clone(id), p})
 	}
+	a.setWaiting(id, was, p)
+	a.people.addRow(slot, was, p)
 	r.account = p
-	a.undoRows = append(a.undoRows, rowAccount{r, was})
+	a.undoRows = append(a.undoRows, rowAccount{row: r, slot: slot, was: was, is: p})
+}
+
+// setWaiting notes that an account which has become another waits, or does not.
+func (a *accounts) setWaiting(id string, was, is *account) {
+	if waits := is.waits(); waits != was.waits() {
+		set(a, &a.waiting, strings.Clone(id), struct{}{}, waits)
+	}
 }
 
 // setDetached gives a user that is not there another account; nil takes it
 // away.
 func (a *accounts) setDetached(id string, p *account) {
-	if was := a.detached[id]; was != nil && was.deleted {
+	was := a.detached[id]
+	if was != nil && was.deleted {
 		a.unlist(&a.byExternalID, was.externalID(), id)
 		a.unlist(&a.byEmail, scim.FoldEmail(was.email()), id)
 	} else if was == nil && p == nil {
 		return
 	}
 	id = strings.Clone(id)
+	a.setWaiting(id, was, p)
+	a.setDetachedPeople(id, was, p)
 	set(a, &a.detached, id, p, p != nil)
 	if p != nil && p.deleted {
 		a.list(&a.byExternalID, p.externalID(), departed{id, p})
@@ -210,19 +258,19 @@ func (a *accounts) unlist(m *map[string][]departed, key, id string) {
 }
 
 // detach keeps the account of the user in a row, who is about to be deleted.
-func (a *accounts) detach(r *row, id string) {
+func (a *accounts) detach(slot uint32, r *row, id string) {
 	if p := r.account; p != nil {
-		a.setRow(r, id, nil)
+		a.setRow(slot, r, id, nil)
 		a.setDetached(id, p)
 	}
 }
 
 // attach gives the user in a row, who is new, the account that was put for the
 // id before.
-func (a *accounts) attach(r *row, id string) {
+func (a *accounts) attach(slot uint32, r *row, id string) {
 	if p := a.detached[id]; p != nil {
-		a.setRow(r, id, p)
-		a.setDetached(id, nil)
+		a.setDetached(id, nil) // first: what is noted by id is then noted anew
+		a.setRow(slot, r, id, p)
 	}
 }
 
@@ -236,6 +284,7 @@ func (a *accounts) revert() {
 }
 
 func (a *accounts) settle() {
+	a.people.tidy(a.undoRows)
 	const keep = 64 // a large transaction's list is not kept for small ones
 	clear(a.undoRows)
 	if a.undoRows = a.undoRows[:0]; cap(a.undoRows) > keep {
@@ -285,7 +334,7 @@ func (x *tx) PutAccount(_ context.Context, a *scim.AccountState) error {
 	}
 	if slot, e := v.find(v.store.kindNamed(userType), a.User.ID); e != nil {
 		r := v.row(slot)
-		v.accounts.setRow(r, a.User.ID, v.pack(a, r.account))
+		v.accounts.setRow(slot, r, a.User.ID, v.pack(a, r.account))
 	} else {
 		v.accounts.setDetached(a.User.ID, v.pack(a, nil))
 	}

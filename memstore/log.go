@@ -16,14 +16,15 @@ import (
 type ring[T any] struct {
 	limit   int
 	entries []T
-	added   uint64 // ever; the latest is at (added-1) % len(entries) once the ring is full
+	added   uint64 // ever
+	base    uint64 // number of the entry that is or was at entries[0] first
 }
 
 func (r *ring[T]) add(v T) {
 	if len(r.entries) < r.limit {
 		r.entries = append(r.entries, v)
 	} else {
-		r.entries[r.added%uint64(r.limit)] = v
+		r.entries[(r.added-r.base)%uint64(r.limit)] = v
 	}
 	r.added++
 }
@@ -37,7 +38,23 @@ func (r *ring[T]) skip(n int) {
 
 // at returns the entry that was added as number i, counted from 0. It must be
 // one of the latest len(r.entries).
-func (r *ring[T]) at(i uint64) T { return r.entries[i%uint64(r.limit)] }
+func (r *ring[T]) at(i uint64) T { return r.entries[(i-r.base)%uint64(r.limit)] }
+
+// first returns the number of the oldest entry, of the next one if there is
+// none.
+func (r *ring[T]) first() uint64 { return r.added - uint64(len(r.entries)) }
+
+// drop removes the entries with a smaller number.
+func (r *ring[T]) drop(number uint64) {
+	if number = min(number, r.added); number <= r.first() {
+		return
+	}
+	left := make([]T, 0, r.added-number)
+	for i := number; i < r.added; i++ {
+		left = append(left, r.at(i))
+	}
+	r.entries, r.base = left, number
+}
 
 // events are the latest events of a tenant. They have a lock of their own, so
 // that publishing very many makes nobody wait but who reads events.
@@ -66,7 +83,7 @@ func (e *events) add(all []*scim.Event) {
 func (e *events) after(seq uint64, limit int) []*scim.Event {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	first := max(seq, e.added-uint64(len(e.entries)))
+	first := max(seq, e.first())
 	if first >= e.added || limit <= 0 {
 		return nil
 	}
@@ -108,6 +125,9 @@ func (s *Store) Events(ctx context.Context, tenant string, after uint64, limit i
 	if t == nil {
 		return nil, err
 	}
+	if x != nil && x.rare != nil {
+		after = max(after, x.rare.pruned.events)
+	}
 	all := t.events.after(after, limit)
 	if x != nil {
 		for _, e := range x.events {
@@ -146,12 +166,13 @@ func (r *requests) add(entry *scim.LogEntry) {
 	r.mu.Unlock()
 }
 
-// newest returns the latest entries, the newest first.
-func (r *requests) newest(limit int) []*scim.LogEntry {
+// newest returns the latest entries, the newest first, without those of a
+// smaller number.
+func (r *requests) newest(limit int, number uint64) []*scim.LogEntry {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n := min(limit, len(r.entries))
-	if n <= 0 {
+	n := min(uint64(max(limit, 0)), r.added-min(max(r.first(), number), r.added))
+	if n == 0 {
 		return nil
 	}
 	all := make([]*scim.LogEntry, n)
@@ -187,7 +208,11 @@ func (s *Store) Requests(ctx context.Context, key scim.Key, limit int) ([]*scim.
 		return nil, err
 	}
 	var all []*scim.LogEntry
+	var pruned uint64
 	if x := s.running(ctx); x != nil {
+		if x.rare != nil {
+			pruned = x.rare.pruned.requests[v.directory]
+		}
 		for _, entry := range slices.Backward(x.requests) {
 			if entry.Directory == key && len(all) < limit {
 				copied := *entry
@@ -198,7 +223,7 @@ func (s *Store) Requests(ctx context.Context, key scim.Key, limit int) ([]*scim.
 	if v.directory == nil {
 		return all, nil
 	}
-	return append(all, v.requests.newest(limit-len(all))...), nil
+	return append(all, v.requests.newest(limit-len(all), pruned)...), nil
 }
 
 // An outbox holds the deliveries of a tenant that are outstanding.
@@ -279,7 +304,7 @@ func (s *Store) Undelivered(ctx context.Context, tenant string, before time.Time
 			}
 		}
 		all = slices.DeleteFunc(all, func(d scim.Delivery) bool {
-			return slices.ContainsFunc(x.delivered, func(done scim.Delivery) bool { return done.ID == d.ID })
+			return x.rare != nil && slices.ContainsFunc(x.rare.delivered, func(done scim.Delivery) bool { return done.ID == d.ID })
 		})
 	}
 	slices.SortFunc(all, func(a, b scim.Delivery) int { return cmp.Compare(a.ID, b.ID) })
@@ -293,7 +318,8 @@ func (s *Store) Delivered(ctx context.Context, tenant string, deliveries ...scim
 	case t == nil:
 		return err
 	case x != nil:
-		x.delivered = append(x.delivered, deliveries...)
+		rare := x.rarely()
+		rare.delivered = append(rare.delivered, deliveries...)
 	default:
 		t.outbox.remove(deliveries)
 	}

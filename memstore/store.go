@@ -42,6 +42,13 @@
 // Events are kept for the latest [Options.Events] of each tenant, the request
 // log for the latest [Options.Requests] of each directory. Accounts of deleted
 // users are kept as rule B1 asks. Nothing survives the process.
+//
+// # Accounts and records
+//
+// Accounts are the transactions': they are changed in place, beside the rows.
+// So [Store.People], [Store.Waiting] and [Store.Accounts] take the tenant's turn
+// like one who writes. [Store.Tally] and the records of package directory are
+// immutable and swapped at the commit: reading them waits for nobody.
 package memstore
 
 import (
@@ -49,10 +56,12 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	scim "github.com/muster-id/scim"
 	"github.com/muster-id/scim/attr"
+	control "github.com/muster-id/scim/directory"
 )
 
 // Options tune a [Store]. The zero value, like nil, is ready for use.
@@ -86,9 +95,11 @@ type Store struct {
 
 	mu      sync.Mutex // for what is below, and for adding to directories
 	tenants map[string]*tenant
+
+	claims claims
 }
 
-var _ scim.Ledger = (*Store)(nil)
+var _ control.Storage = (*Store)(nil)
 
 // New returns an empty store for resources of the given types. opts may be nil.
 func New(types *scim.Types, opts *Options) *Store {
@@ -210,6 +221,9 @@ type tenant struct {
 
 	events events
 	outbox outbox
+
+	tally   atomic.Pointer[scim.Tally]
+	records atomic.Pointer[records]
 }
 
 // tenant returns the tenant of that name, new if it is not known.

@@ -21,7 +21,8 @@ type tx struct {
 	events      []*scim.Event
 	requests    []*scim.LogEntry
 	deliveries  []scim.Delivery
-	delivered   []scim.Delivery
+	tally       *scim.Tally  // nil: as published
+	rare        *rareChanges // nil in most
 
 	few struct { // where the first lists begin: most transactions are small
 		directories [1]*directory
@@ -31,6 +32,22 @@ type tx struct {
 }
 
 var _ scim.Tx = (*tx)(nil)
+
+// rareChanges are changes of what few transactions change.
+type rareChanges struct {
+	delivered []scim.Delivery
+	records   records // nil: as published
+	claims    claimChanges
+	pruned    pruned
+}
+
+// rarely returns the transaction's rare changes, to be added to.
+func (x *tx) rarely() *rareChanges {
+	if x.rare == nil {
+		x.rare = new(rareChanges)
+	}
+	return x.rare
+}
 
 // errEnded is returned by the methods of a Tx after its transaction: a mistake
 // of the caller.
@@ -105,12 +122,27 @@ func (x *tx) commit() {
 	}
 	x.tenant.events.add(x.events)
 	x.tenant.outbox.add(x.deliveries)
-	if len(x.delivered) > 0 {
-		x.tenant.outbox.remove(x.delivered)
-	}
 	for _, entry := range x.requests {
 		x.store.directory(entry.Directory).requests.add(entry)
 	}
+	if x.rare != nil {
+		x.rare.commit(x)
+	}
+	// Last: who sees it may take for granted that the rest is there.
+	if x.tally != nil {
+		x.tenant.tally.Store(x.tally)
+	}
+}
+
+func (r *rareChanges) commit(x *tx) {
+	if len(r.delivered) > 0 {
+		x.tenant.outbox.remove(r.delivered)
+	}
+	if r.records != nil {
+		x.tenant.records.Store(&r.records)
+	}
+	x.store.claims.settle(r.claims.given)
+	r.pruned.commit(x.tenant)
 }
 
 // rollback forgets what the transaction has done, unless it is committed.
@@ -120,6 +152,9 @@ func (x *tx) rollback() {
 	}
 	for _, d := range x.directories {
 		d.revert()
+	}
+	if x.rare != nil {
+		x.store.claims.settle(x.rare.claims.taken)
 	}
 }
 

@@ -39,7 +39,7 @@ func (x *tx) create(r *scim.Resource) (*scim.Resource, error) {
 	slot := v.take(k)
 	v.write(slot, r, false)
 	if k.typ.Name == userType {
-		v.accounts.attach(v.row(slot), r.ID())
+		v.accounts.attach(slot, v.row(slot), r.ID())
 	}
 	return r, nil
 }
@@ -130,7 +130,7 @@ func (x *tx) delete(ref scim.Ref, was scim.Version) error {
 		v.regroup(group, edit.set())
 		v.write(group, g.res.WithMeta(x.store.revised(g.res.Meta())), true)
 	}
-	v.accounts.detach(v.row(slot), e.res.ID())
+	v.accounts.detach(slot, v.row(slot), e.res.ID())
 	if v.block(slot).kind.typ.IsGroup() {
 		v.noteRegrouped(slot)
 	}
