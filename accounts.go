@@ -169,7 +169,13 @@ func (w *work) person(ctx context.Context, directory Key, id string) (UserState,
 func (w *work) account(ctx context.Context, s *subject) (*Account, error) {
 	w.pace.Step()
 	if s.User == nil { // who calls has worked it out: there is no user to ask
-		return w.gone(s), nil
+		w.wait(s.next)
+		if s.silent {
+			return nil, nil
+		}
+		a := w.farewell(s.Account, s.next, s.before)
+		a.Change = s.change
+		return a, nil
 	}
 	r := s.User
 	if s.next == nil {
@@ -463,17 +469,13 @@ func (w *work) departed(state *AccountState, last *Resource) *Account {
 	return a
 }
 
-// gone describes the account of a user who is not there any more, as who calls
-// has worked it out; nil where the host is not told.
-func (w *work) gone(s *subject) *Account {
-	if s.silent {
-		return nil
+// farewell describes the account of a user who is not there any more, with the
+// profile that the host was told last.
+func (w *work) farewell(was, is *AccountState, last *Resource) *Account {
+	a := w.departed(is, last)
+	if was != nil && was.Frozen != nil {
+		a.Profile = toldProfile(last, was)
 	}
-	a := w.departed(s.next, s.before)
-	if s.next.Frozen == nil && s.Account.Frozen != nil {
-		a.Profile = toldProfile(s.before, s.Account)
-	}
-	a.Change = s.change
 	return a
 }
 

@@ -42,10 +42,7 @@ func (e *Engine) Resync(ctx context.Context, d *Directory, users ...string) erro
 			case p.Account == nil:
 				return fmt.Errorf("%w: user %s", ErrNotFound, id)
 			default:
-				s.next = p.Account
-				if p.Account.lingers() && !w.dir.Policy.Off.Has(DeactivateUsers) {
-					s.next = p.Account.left()
-				}
+				s.next = w.departure(p.Account)
 				s.silent = p.Account.Unmanaged || p.Account.givenUp()
 			}
 			subjects[i] = s

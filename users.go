@@ -93,7 +93,9 @@ func (w *work) rejoin(ctx context.Context, r *Resource, email string, next *Acco
 			next.Held = "the email that this account had is another person's now"
 		}
 	}
-	if old.Held != "" && old.Held != HeldForDomain { // the domain is checked anew
+	switch old.Held {
+	case "", HeldForDomain, HeldForEmail, HeldForSeat: // checked anew
+	default:
 		next.Held = old.Held
 	}
 	return old, w.keep(ctx, old, &AccountState{User: old.User, Deleted: true})
@@ -341,8 +343,7 @@ func (w *work) deleteUser(ctx context.Context, r *Resource) error {
 			next = *was.left()
 		}
 		next.Active, next.Deleted = false, true
-		account = w.departed(&next, r)
-		next.Frozen = nil
+		account = w.farewell(was, &next, r)
 	}
 	w.wait(&next)
 	steps := []func() error{
@@ -372,9 +373,6 @@ func (w *work) deleteUser(ctx context.Context, r *Resource) error {
 func (a *AccountState) left() *AccountState {
 	next := *a
 	next.Grants = slices.DeleteFunc(slices.Clone(next.Grants), func(g Grant) bool { return g.Source != Manual })
-	next.Active, next.Deleted, next.Pending = false, true, 0
-	if next.Frozen != nil {
-		next.Frozen = &Frozen{Profile: next.Frozen.Profile}
-	}
+	next.Active, next.Deleted, next.Pending, next.Frozen = false, true, 0, nil
 	return &next
 }
