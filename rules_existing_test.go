@@ -167,8 +167,8 @@ func TestA7DefaultLinksWhatIsVerifiedAndNotProtected(t *testing.T) {
 			assert.Equal(t, scim.Linked, a.Change)
 			assert.Equal(t, "legacy-7", a.HostID)
 			assert.Equal(t, []string{"owner"}, r.state(id).Found)
-			events := r.happened(scim.UserReleased, scim.UserLinked)
-			assert.Equal(t, []scim.Grant{byHand("owner")}, events[1].Roles)
+			events := r.happened(scim.UserLinked, scim.UserReleased)
+			assert.Equal(t, []scim.Grant{byHand("owner")}, events[0].Roles)
 		})
 	}
 }
