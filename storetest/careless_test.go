@@ -46,6 +46,7 @@ func (c *careless) reopened() *careless {
 	if c.bug == "owed calls are forgotten" {
 		c.gone = c.owed
 	}
+	c.control.reopened = true
 	return c
 }
 
@@ -368,7 +369,7 @@ func (c *careless) Do(ctx context.Context, tenant string, fn func(context.Contex
 				caught = recover()
 			}
 		}()
-		err = fn(context.WithValue(ctx, withinKey{}, true), x)
+		err = fn(context.WithValue(ctx, withinKey{}, x), x)
 		if c.bug == "errors are committed" && errors.Is(err, errRefused) {
 			return nil
 		}
