@@ -269,6 +269,11 @@ func TestB6GrantsBeyondTheBoundWait(t *testing.T) {
 	assert.Equal(t, "Fellows", told[2].Groups[slices.Index(groupIDs(told[2]), friends)].DisplayName)
 	assert.Empty(t, r.waiting())
 	assert.Zero(t, r.reconcile(people...))
+
+	// A group is something to lose too, where it gives no role.
+	r.do("PUT", "/Groups/"+friends, team("Fellows", people[0])).is(http.StatusOK)
+	assert.Len(t, r.app.drain(), 4)
+	assert.Empty(t, r.waiting())
 }
 
 // Grants that wait raise their event when they are passed on.
