@@ -216,6 +216,8 @@ func (x *carelessTx) PutAccount(ctx context.Context, a *scim.AccountState) error
 		own.Frozen = nil
 	case "found roles are lost":
 		own.Found = nil
+	case "who was linked without roles was not linked":
+		own.Found = append([]string(nil), a.Found...)
 	case "released accounts are managed":
 		own.Unmanaged = false
 	case "rollback keeps accounts":

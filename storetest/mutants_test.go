@@ -169,7 +169,10 @@ var ledgerCaughtBy = map[string]string{
 	"frozen profiles are lost":             "accounts/kept",
 	"found roles are lost":                 "accounts/kept",
 	"released accounts are managed":        "accounts/kept",
-	"tallies lose days":                    "tally/kept",
+
+	"who was linked without roles was not linked": "accounts/kept",
+
+	"tallies lose days": "tally/kept",
 
 	"tallies lose directories without accounts": "tally/kept",
 
