@@ -16,6 +16,7 @@ func TestPolicyByName(t *testing.T) {
 	policy := scim.Policy{
 		Email: scim.EmailWithinDomains, EmailSource: scim.UserNameThenEmails, Domain: scim.GuestDomain,
 		UnknownMembers: scim.RejectUnknownMembers, DuplicateGroupNames: true,
+		Off: scim.CreateUsers | scim.SyncGroups, Lock: scim.StrictLock, Seats: scim.FreeRoleSeats, FreeRole: "viewer", MassChange: scim.HoldMassChange,
 	}
 	written, err := json.Marshal(struct {
 		scim.Policy
@@ -23,12 +24,13 @@ func TestPolicyByName(t *testing.T) {
 	}{policy, scim.Entra})
 	require.NoError(t, err)
 	require.JSONEq(t, `{"Email":"domains","EmailSource":"userName","Domain":"guest","UnknownMembers":"reject",
-		"DuplicateGroupNames":true,"RejoinByEmail":false,"Dialect":"entra"}`, string(written))
+		"DuplicateGroupNames":true,"RejoinByEmail":false,"Dialect":"entra",
+		"Off":"create,groups","Lock":"strict","Seats":"free-role","FreeRole":"viewer","MassChange":"hold"}`, string(written))
 	var read scim.Policy
 	require.NoError(t, json.Unmarshal(written, &read))
 	require.Equal(t, policy, read)
 
-	for _, wrong := range []string{`{"Email":"never"}`, `{"EmailSource":"mail"}`, `{"Domain":""}`, `{"UnknownMembers":"Drop"}`} {
+	for _, wrong := range []string{`{"Email":"never"}`, `{"EmailSource":"mail"}`, `{"Domain":""}`, `{"UnknownMembers":"Drop"}`, `{"Off":"create,nothing"}`, `{"Lock":"loose"}`, `{"Seats":"free"}`, `{"MassChange":"wait"}`} {
 		require.Error(t, json.Unmarshal([]byte(wrong), &read), wrong)
 	}
 	var dialect scim.Dialect
