@@ -16,6 +16,8 @@ type subject struct {
 	known  bool          // UserState is what the transaction sees; otherwise it is read
 	next   *AccountState // as the request's own rules changed it; nil: as it was
 	change Change
+	by     author
+	turn   turn
 }
 
 // batch is how many accounts are worked out at once: a group of 100,000
@@ -65,11 +67,20 @@ func (w *work) tellSome(ctx context.Context, subjects []subject) error {
 	if err := w.load(ctx, subjects); err != nil {
 		return err
 	}
+	clear(w.people)
 	// A group can be a member of a group, and a member can be gone.
 	subjects = slices.DeleteFunc(subjects, func(s subject) bool { return s.User == nil })
 	accounts := w.one.account[:]
 	if len(subjects) != 1 {
 		accounts = make([]*Account, len(subjects))
+	}
+	for i := range subjects {
+		if err := w.desire(ctx, &subjects[i]); err != nil {
+			return err
+		}
+	}
+	if err := w.guard(ctx, subjects); err != nil {
+		return err
 	}
 	for i := range subjects {
 		var err error
@@ -86,6 +97,9 @@ func (w *work) tellSome(ctx context.Context, subjects []subject) error {
 	for i := range subjects {
 		w.pace.Step()
 		s := &subjects[i]
+		if err := w.reunite(ctx, s, accounts[i]); err != nil {
+			return err
+		}
 		s.next.HostID = cmp.Or(accounts[i].HostID, s.next.HostID)
 		if s.Account != nil && sameState(s.Account, s.next) {
 			continue
@@ -150,9 +164,8 @@ func (w *work) person(ctx context.Context, directory Key, id string) (UserState,
 	return people[0], nil
 }
 
-// account works out the complete desired state of a user's account and what is
-// kept of it, and raises the event of changed roles.
-func (w *work) account(ctx context.Context, s *subject) (*Account, error) {
+// desire works out what the directory wants of a user's account.
+func (w *work) desire(ctx context.Context, s *subject) error {
 	w.pace.Step()
 	r := s.User
 	if s.next == nil {
@@ -165,6 +178,7 @@ func (w *work) account(ctx context.Context, s *subject) (*Account, error) {
 		}
 	}
 	next := s.next
+	w.lift(next)
 	next.ExternalID = r.ExternalID()
 	wanted := r.User().Active()
 	next.Active = wanted && next.Held == ""
@@ -173,16 +187,19 @@ func (w *work) account(ctx context.Context, s *subject) (*Account, error) {
 		// today's when coming back (rule B3).
 		grants, err := w.grants(ctx, r, s.Groups, next.Grants)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		next.Grants = grants
 	}
-	if err := w.freeze(ctx, s); err != nil {
-		return nil, err
-	}
-	if err := w.guard(ctx, s); err != nil {
-		return nil, err
-	}
+	return w.freeze(ctx, s)
+}
+
+// account writes down the complete desired state of a user's account, as what
+// the directory wants has passed the guards, and raises the events of what has
+// changed in it.
+func (w *work) account(ctx context.Context, s *subject) (*Account, error) {
+	r, next := s.User, s.next
+	w.holdEvents(s.Account, next, r)
 	var before []Grant
 	if s.Account != nil {
 		before = s.Account.Grants
@@ -190,7 +207,8 @@ func (w *work) account(ctx context.Context, s *subject) (*Account, error) {
 	if !slices.Equal(before, next.Grants) && w.ledger != nil {
 		w.event(&Event{Type: UserRolesChanged, Data: r, Roles: next.Grants, PreviousRoles: before})
 	}
-	return w.describe(r, next, s.Groups, s.change), nil
+	a := w.describe(r, next, s.Groups, s.change)
+	return a, w.unite(ctx, a, next)
 }
 
 // grants turns groups into roles (rules C1 to C7): the mapper's, and those
@@ -200,7 +218,9 @@ func (w *work) grants(ctx context.Context, user *Resource, groups []GroupRef, ha
 	if err != nil {
 		return nil, hostError("scim: RoleMapper", err)
 	}
-	grants = canonicalGrants(grants)
+	if grants, err = w.permitted(ctx, canonicalGrants(grants)); err != nil {
+		return nil, err
+	}
 	if isManual := func(g Grant) bool { return g.Source == Manual }; slices.ContainsFunc(grants, isManual) {
 		grants = slices.DeleteFunc(slices.Clone(grants), isManual) // those are given elsewhere
 	}
@@ -395,9 +415,11 @@ func (w *work) current(ctx context.Context, user Ref, change Change) (*Account, 
 	case p.Account == nil:
 		return nil, ErrNotFound
 	case p.User == nil:
-		return w.departed(p.Account, nil), nil
+		a := w.departed(p.Account, nil)
+		return a, w.unite(ctx, a, p.Account)
 	}
-	return w.describe(p.User, p.Account, p.Groups, change), nil
+	a := w.describe(p.User, p.Account, p.Groups, change)
+	return a, w.unite(ctx, a, p.Account)
 }
 
 // desired describes the account of a user of a store that keeps no states.
@@ -408,6 +430,9 @@ func (w *work) desired(ctx context.Context, id string) (*Account, error) {
 	}
 	if s[0].User == nil {
 		return nil, ErrNotFound
+	}
+	if err := w.desire(ctx, &s[0]); err != nil {
+		return nil, err
 	}
 	return w.account(ctx, &s[0])
 }

@@ -36,6 +36,13 @@ func (w *work) createUser(ctx context.Context, r *Resource) (*Resource, error) {
 	} else if kept {
 		next.Held = HeldForEmail
 	}
+	if !again {
+		if again, err = w.arrive(ctx, next); err != nil {
+			return nil, err
+		} else if again {
+			change = Linked
+		}
+	}
 	if !again && w.resolver != nil {
 		if change, err = w.resolve(ctx, r, next); err != nil {
 			return nil, err
@@ -49,10 +56,7 @@ func (w *work) createUser(ctx context.Context, r *Resource) (*Resource, error) {
 	if change == Linked {
 		w.event(&Event{Type: UserLinked, Data: created, Roles: next.Grants})
 	}
-	if next.Held != "" {
-		w.event(&Event{Type: UserHeld, Data: created, Note: next.Held})
-	}
-	return created, w.tellOne(ctx, subject{id: created.id, UserState: UserState{User: created}, known: true, next: next, change: change})
+	return created, w.tellOne(ctx, subject{id: created.id, UserState: UserState{User: created}, known: true, next: next, change: change, by: byProvider})
 }
 
 // rejoin gives a person who was deleted and comes back the same host account
@@ -90,10 +94,10 @@ func (w *work) rejoin(ctx context.Context, r *Resource, email string, next *Acco
 			next.Held = "the email that this account had is another person's now"
 		}
 	}
-	if old.Held != "" && old.Held != HeldForDomain { // the domain is checked anew
+	if old.Held != "" && old.Held != HeldForDomain && old.Held != HeldForSeat { // these are checked anew
 		next.Held = old.Held
 	}
-	return true, w.tx.PutAccount(ctx, &AccountState{User: old.User, Deleted: true})
+	return true, w.keep(ctx, old, &AccountState{User: old.User, Deleted: true})
 }
 
 // resolve asks the host whether it knows the person (rule A7).
@@ -262,9 +266,8 @@ func (w *work) updateUser(ctx context.Context, before, next *Resource) (*Resourc
 		change, kind = Reactivated, UserReactivated
 	}
 	w.event(&Event{Type: kind, Data: after, Previous: before})
-	w.holdEvents(account, state, after)
 	person.User = after
-	return after, w.tellOne(ctx, subject{id: after.id, UserState: person, known: true, next: state, change: change})
+	return after, w.tellOne(ctx, subject{id: after.id, UserState: person, known: true, next: state, change: change, by: byProvider})
 }
 
 // recheck applies the rules of creation again where a change touches them: on
@@ -298,6 +301,7 @@ func (w *work) holdEvents(was, is *AccountState, r *Resource) {
 	switch {
 	case before == "" && is.Held != "":
 		w.event(&Event{Type: UserHeld, Data: r, Note: is.Held})
+	case before == HeldForSeat && !is.Active: // left the queue
 	case before != "" && is.Held == "":
 		w.event(&Event{Type: UserReleased, Data: r, Note: before})
 	}
@@ -317,7 +321,16 @@ func (w *work) deleteUser(ctx context.Context, r *Resource) error {
 		next.Grants = slices.DeleteFunc(slices.Clone(next.Grants), func(g Grant) bool { return g.Source != Manual })
 	}
 	next.Active, next.Deleted = false, true
+	w.lift(&next)
+	if w.cfg.Directories != nil {
+		if err := w.decide(ctx, &subject{id: r.id, UserState: person, next: &next, change: Deleted, by: byProvider}); err != nil {
+			return err
+		}
+	}
 	account := w.departed(&next, r)
+	if err := w.unite(ctx, account, &next); err != nil {
+		return err
+	}
 	steps := []func() error{
 		func() error { return w.tx.Delete(ctx, r.Ref(), r.version) },
 		func() error { return w.inform(ctx, []*Account{account}) },
