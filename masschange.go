@@ -65,11 +65,12 @@ func (d *DirectoryTally) leave(now time.Time) {
 	part := now.Truncate(leavingPart)
 	parts := slices.Clone(d.Leaving)
 	switch n := part.Sub(d.LeavingAt) / leavingPart; {
-	case len(parts) != leavingParts || n >= leavingParts:
+	case len(parts) != leavingParts, n >= leavingParts, n <= -leavingParts: // long ago, or by a clock that was wrong
 		parts = make([]int, leavingParts)
 	case n > 0:
 		parts = append(parts[n:], make([]int, n)...)
-	default: // the same part, or a clock that was set back: they stay for another hour
+	case n < 0: // the clock was set back by less than an hour
+		part = d.LeavingAt
 	}
 	parts[leavingParts-1]++
 	d.Leaving, d.LeavingAt = parts, part

@@ -198,6 +198,9 @@ func (w *work) settle(ctx context.Context) error {
 				return err
 			}
 		}
+		if len(queue) == 0 {
+			break
+		}
 		free, err := w.freeSeats(ctx, c)
 		if err != nil {
 			return err
