@@ -184,17 +184,19 @@ func (w *work) settle(ctx context.Context) error {
 		served += len(some)
 		return w.serve(ctx, some)
 	}
-	// Who has got a seat through another account needs none for this one.
-	queue, seated := partition(queue, func(a waiter) bool {
-		return !slices.ContainsFunc(w.revisit, func(r *AccountState) bool { return r.User == a.User })
-	})
-	if err := serve(seated); err != nil {
-		return err
-	}
 	for served < mostServed {
 		if w.newAdmin {
 			w.newAdmin = false
 			if err := serve(kept); err != nil {
+				return err
+			}
+		}
+		if len(w.revisit) > 0 {
+			seated, rest := partition(queue, func(a waiter) bool {
+				return slices.ContainsFunc(w.revisit, func(r *AccountState) bool { return r.User == a.User })
+			})
+			w.revisit, queue = nil, rest
+			if err := serve(seated); err != nil {
 				return err
 			}
 		}

@@ -27,6 +27,10 @@ func (w *work) createUser(ctx context.Context, r *Resource) (*Resource, error) {
 	}
 	next := &AccountState{User: r.Ref(), ExternalID: r.ExternalID(), Email: email, Held: held}
 	change := Created
+	elsewhere, err := w.arrive(ctx, next)
+	if err != nil {
+		return nil, err
+	}
 	again, err := w.rejoin(ctx, r, email, next)
 	if err != nil {
 		return nil, err
@@ -35,15 +39,15 @@ func (w *work) createUser(ctx context.Context, r *Resource) (*Resource, error) {
 		return nil, err
 	} else if kept {
 		next.Held = HeldForEmail
-	}
-	if !again {
-		if again, err = w.arrive(ctx, next); err != nil {
-			return nil, err
-		} else if again {
-			change = Linked
+		if elsewhere && !again { // the account there is the other person's
+			next.HostID, elsewhere = "", false
 		}
 	}
-	if !again && w.resolver != nil {
+	switch {
+	case again:
+	case elsewhere:
+		change = Linked
+	case w.resolver != nil:
 		if change, err = w.resolve(ctx, r, next); err != nil {
 			return nil, err
 		}
@@ -62,6 +66,7 @@ func (w *work) createUser(ctx context.Context, r *Resource) (*Resource, error) {
 // rejoin gives a person who was deleted and comes back the same host account
 // (rule B4), with the roles that were given by hand and, if it was, held for
 // review. What was kept for that is given up: a host account is one person's.
+// Who has another host account by now, through another directory, keeps that.
 func (w *work) rejoin(ctx context.Context, r *Resource, email string, next *AccountState) (bool, error) {
 	var old *AccountState
 	var err error
@@ -75,7 +80,7 @@ func (w *work) rejoin(ctx context.Context, r *Resource, email string, next *Acco
 			return false, err
 		}
 	}
-	if old == nil || old.HostID == "" {
+	if old == nil || old.HostID == "" || next.HostID != "" && next.HostID != old.HostID {
 		return false, nil
 	}
 	next.HostID = old.HostID
