@@ -165,10 +165,10 @@ func (w *work) unite(ctx context.Context, a *Account, own *AccountState) error {
 		if err != nil {
 			return err
 		}
-		if theirs.User == nil { // deleted, and told of to nobody (rule B10)
-			continue
+		x := w.departed(p, nil) // deleted, which the host was not told (rule B10)
+		if theirs.User != nil {
+			x = w.describe(theirs.User, p, theirs.Groups, a.Change)
 		}
-		x := w.describe(theirs.User, p, theirs.Groups, a.Change)
 		if !own.counts() && !a.Active {
 			a.Profile, a.Email, a.EmailVerified = x.Profile, x.Email, x.EmailVerified
 			a.Active = true

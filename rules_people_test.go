@@ -3,12 +3,14 @@ package scim_test
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -344,4 +346,75 @@ func TestA9RolesAreIndependentOfTheOrder(t *testing.T) {
 			okta.counts()
 		})
 	}
+}
+
+// A host that names an account late names all of that person's.
+func TestA9AnAccountWithoutHostIDTakesTheOthers(t *testing.T) {
+	t.Parallel()
+	okta, entra := newPair(t, nil, scim.Policy{})
+	app := &shyApp{hostApp: okta.app}
+	shy := newRuleRig(t, okta.store, scim.NoRoles{}, entra.dir, okta.clock, func(cfg *scim.Config) {
+		cfg.Directories, cfg.Catalog, cfg.Provisioner = okta.source, guardedCatalog, app
+	})
+	b := shy.post("/Users", person("ada"))
+	shy.post("/Groups", team("Engineers", b))
+	assert.Empty(t, entra.state(b).HostID)
+	a := okta.post("/Users", person("ada"))
+	host := okta.state(a).HostID
+	assert.NotEmpty(t, host)
+	assert.Equal(t, []string{"editor", "viewer"}, okta.last(host).RoleNames(), "by the verified email")
+	assert.Equal(t, 1, okta.counts().Seats)
+	shy.set("/Users/"+b, "title", `"captain"`)
+	assert.Equal(t, host, entra.state(b).HostID)
+	okta.deactivate(a)
+	assert.True(t, okta.last(host).Active)
+	assert.Equal(t, 1, okta.counts().Seats)
+}
+
+type shyApp struct{ *hostApp }
+
+func (a *shyApp) Provision(ctx context.Context, acc *scim.Account) (string, error) {
+	_, err := a.hostApp.Provision(ctx, acc)
+	return "", err
+}
+
+// Who is served in another directory is owed a call of Committed there.
+func TestE1WhoIsServedElsewhereIsOwedTheCall(t *testing.T) {
+	t.Parallel()
+	okta, entra := newPair(t, &scim.Usage{SeatLimit: 1}, scim.Policy{Seats: scim.HoldSeats})
+	a := okta.post("/Users", person("ada"))
+	okta.post("/Groups", team("Engineers", a))
+	b := entra.post("/Users", person("bob"))
+	entra.post("/Groups", team("Engineers", b))
+	app := &refusingApp{okta.metered}
+	committing := newRuleRig(t, okta.store, scim.NoRoles{}, okta.dir, okta.clock, func(cfg *scim.Config) {
+		cfg.Directories, cfg.Catalog, cfg.Provisioner = okta.source, guardedCatalog, app
+	})
+	committing.deactivate(a)
+	owed, err := okta.store.Undelivered(context.Background(), "acme", okta.clock.Now().Add(time.Hour), 10)
+	require.NoError(t, err)
+	var users []scim.Ref
+	for _, d := range owed {
+		users = append(users, d.User)
+	}
+	assert.ElementsMatch(t, []scim.Ref{{Directory: okta.dir.Key(), Type: "User", ID: a}, {Directory: entra.dir.Key(), Type: "User", ID: b}}, users)
+}
+
+type refusingApp struct{ *meteredApp }
+
+func (*refusingApp) Committed(context.Context, *scim.Account) error { return errors.New("not now") }
+
+// An email that another account of this directory has kept is no proof of who
+// somebody is.
+func TestA9AKeptEmailLeadsToNobody(t *testing.T) {
+	t.Parallel()
+	okta, entra := newPair(t, nil, scim.Policy{Email: scim.KeepEmail})
+	a := okta.post("/Users", person("ada"))
+	b := entra.post("/Users", person("ada"))
+	require.Equal(t, okta.state(a).HostID, entra.state(b).HostID)
+	entra.set("/Users/"+b, "emails", `[{"value":"lovelace@acme.example","type":"work","primary":true}]`)
+	entra.set("/Users/"+b, "userName", `"lovelace"`)
+	other := entra.post("/Users", `{"userName":"ada2","active":true,"emails":[{"value":"ada@acme.example"}]}`)
+	assert.Equal(t, scim.HeldForEmail, entra.state(other).Held)
+	assert.NotEqual(t, okta.state(a).HostID, entra.state(other).HostID)
 }
