@@ -124,7 +124,7 @@ func (w *work) decide(ctx context.Context, s *subject) error {
 	switch {
 	case !next.Waits():
 		next.Since = time.Time{}
-	case was == nil || !was.Waits() || next.waitsForSeat() && !was.waitsForSeat():
+	case was == nil, !was.Waits(), next.waitsForSeat() && !was.waitsForSeat():
 		next.Since = w.Time
 	}
 	return nil

@@ -140,7 +140,7 @@ func shake(t *testing.T, r *ruleRig, groups [2]string, random *rand.Rand) {
 	k := random.IntN(2)
 	group := groups[k]
 	id := idOf(t, r, name)
-	status := 0
+	var status int
 	switch what := random.IntN(12); {
 	case id == "":
 		status = r.send(http.MethodPost, "/Users", person(name))

@@ -40,7 +40,6 @@ func (w *work) guardMass(ctx context.Context, s *subject) error {
 		left += n
 	}
 	active := d.Active + left - 1 // this one is among both
-	alert := false
 	if left > leavingLeast && leavingShare*left > active && !w.Time.Before(d.Confirmed) {
 		note := outOf(left, active, "active users were deactivated or deleted within an hour")
 		if w.dir.Policy.MassChange == HoldMassChange {
@@ -51,7 +50,7 @@ func (w *work) guardMass(ctx context.Context, s *subject) error {
 			e.event = &Event{Type: DirectoryAttention, Name: AttentionMassChange, Note: note + "; this one waits for confirmation"}
 			return e
 		}
-		if alert = d.mayAlert(w.Time); alert {
+		if d.mayAlert(w.Time) {
 			d.Alerted = w.Time
 			w.event(&Event{Type: DirectoryAttention, Name: AttentionMassChange, Note: note})
 		}

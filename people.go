@@ -65,7 +65,7 @@ func (w *work) others(ctx context.Context, a *AccountState) ([]*AccountState, er
 	}
 	var others []*AccountState
 	for _, p := range found {
-		if p.User != a.User && samePerson(a, p, key.email != "") && (p.Active || !p.Deleted) && !p.Unmanaged {
+		if p.User != a.User && samePerson(a, p) && (p.Active || !p.Deleted) && !p.Unmanaged {
 			others = append(others, p)
 		}
 	}
@@ -76,13 +76,10 @@ func (w *work) others(ctx context.Context, a *AccountState) ([]*AccountState, er
 	return others, nil
 }
 
-// samePerson reports whether two accounts are one person's; verified says
-// whether the email of the first counts.
-func samePerson(a, b *AccountState, verified bool) bool {
-	if a.HostID != "" && b.HostID != "" {
-		return a.HostID == b.HostID
-	}
-	return verified && sameEmail(a.Email, b.Email)
+// samePerson reports whether two accounts with the same HostID or the same
+// verified email are one person's.
+func samePerson(a, b *AccountState) bool {
+	return a.HostID == "" || b.HostID == "" || a.HostID == b.HostID
 }
 
 // rolesOf returns the names of the roles that a person has by all of these

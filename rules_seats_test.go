@@ -127,9 +127,9 @@ func TestE1FreeRoleThatIsNone(t *testing.T) {
 func TestE1HeldAccountsAreReleasedFirstInFirstOut(t *testing.T) {
 	t.Parallel()
 	g := newGuardRig(t, &scim.Usage{SeatLimit: 1}, guardedBy(t, scim.Policy{Seats: scim.HoldSeats}, everybodyEdits()))
-	ada, early, late := g.post("/Users", person("ada")), g.post("/Users", `{"userName":"early","active":false,"emails":[{"value":"early@acme.example"}]}`), ""
+	ada, early := g.post("/Users", person("ada")), g.post("/Users", `{"userName":"early","active":false,"emails":[{"value":"early@acme.example"}]}`)
 	g.forget()
-	late = g.post("/Users", person("late"))
+	late := g.post("/Users", person("late"))
 	events := g.happened(scim.UserCreated, scim.UserHeld, scim.UserRolesChanged, scim.SeatLimitReached)
 	assert.Equal(t, scim.HeldForSeat, events[1].Note)
 	assert.Equal(t, scim.HeldForSeat, g.app.account(late).Held)
@@ -303,7 +303,7 @@ func TestE1ARequestServesABoundedNumber(t *testing.T) {
 		first[i], second[i] = g.post("/Users", person("a"+strconv.Itoa(i))), g.post("/Users", person("b"+strconv.Itoa(i)))
 	}
 	engineers := g.post("/Groups", team("Engineers", first...))
-	admins := g.post("/Groups", team("Admins", second...))
+	g.post("/Groups", team("Admins", second...))
 	assert.Equal(t, n, g.counts().Directories["okta"].Waiting)
 	g.forget()
 	g.do(http.MethodDelete, "/Groups/"+engineers, "").is(http.StatusNoContent)
@@ -312,7 +312,6 @@ func TestE1ARequestServesABoundedNumber(t *testing.T) {
 	assert.Equal(t, []string{"viewer"}, g.names(second[100]))
 	freed := slices.DeleteFunc(g.events(), func(e *scim.Event) bool { return e.Type != scim.SeatFreed })
 	assert.Len(t, freed, 1)
-	_ = admins
 	require.NoError(t, g.scim.Engine().Resync(context.Background(), g.dir, second...))
 	assert.Equal(t, n, g.counts().Seats)
 }

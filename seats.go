@@ -12,7 +12,7 @@ import (
 // waitsForSeat reports whether the account is held or lacks roles until there is
 // a seat.
 func (a *AccountState) waitsForSeat() bool {
-	return a.Held == HeldForSeat || a.Pending&PendingSeat != 0
+	return a != nil && (a.Held == HeldForSeat || a.Pending&PendingSeat != 0)
 }
 
 // guardSeats applies rule E1 to a person who needs a seat and has none. Who has
@@ -40,7 +40,7 @@ func (w *work) guardSeats(ctx context.Context, s *subject, before []string, othe
 	switch {
 	case w.dir.Policy.Seats == OverageSeats, w.seatFound(s):
 		crossing.Note = outOf(usage.SeatLimit-free+1, usage.SeatLimit, "seats are in use")
-	case s.by != byGroup && !(s.Account != nil && s.Account.waitsForSeat()) && (s.by == byHand || w.dir.Policy.Seats == RefuseSeats):
+	case !s.Account.waitsForSeat() && (s.by == byHand || s.by == byProvider && w.dir.Policy.Seats == RefuseSeats):
 		e := refuseSeat(note)
 		e.event = crossing
 		return e
@@ -87,9 +87,8 @@ func (w *work) withhold(ctx context.Context, s *subject, others []*AccountState)
 	}
 	next.Pending |= PendingSeat
 	left := rolesOf(next, others...)
-	hold := w.cfg.Catalog.needsSeat(left) || // by hand, which is not provisioning's to take away
-		policy.Seats == HoldSeats && !(s.Account.counts() && len(left) > 0)
-	if hold {
+	hasAccess := s.Account.counts() && len(left) > 0
+	if policy.Seats == HoldSeats && !hasAccess || w.cfg.Catalog.needsSeat(left) { // by hand, which is not provisioning's to take away
 		next.Pending &^= PendingSeat
 		next.Grants, next.Active, next.Held = wanted, false, HeldForSeat
 	}
