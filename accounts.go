@@ -16,6 +16,8 @@ type subject struct {
 	known  bool          // UserState is what the transaction sees; otherwise it is read
 	next   *AccountState // as the request's own rules changed it; nil: as it was
 	change Change
+	by     author
+	turn   turn
 
 	before *Resource     // the user as it was, where the request changes or removes it
 	takes  *AccountState // of a deleted user, who comes back as this one before the host was told (rule B10)
@@ -76,6 +78,7 @@ func (w *work) tellSome(ctx context.Context, subjects []subject) error {
 	if err := w.load(ctx, subjects); err != nil {
 		return err
 	}
+	clear(w.people)
 	// A group can be a member of a group, and a member can be gone.
 	subjects = slices.DeleteFunc(subjects, func(s subject) bool { return s.User == nil && s.next == nil })
 	accounts := w.one.account[:]
@@ -83,19 +86,18 @@ func (w *work) tellSome(ctx context.Context, subjects []subject) error {
 		accounts = make([]*Account, len(subjects))
 	}
 	for i := range subjects {
-		s := &subjects[i]
-		if err := w.desire(ctx, s); err != nil {
-			return err
-		}
-		if s.User == nil || s.silent {
-			continue // it is decided
-		}
-		if err := w.guard(ctx, s); err != nil {
+		if err := w.desire(ctx, &subjects[i]); err != nil {
 			return err
 		}
 	}
+	if err := w.guard(ctx, subjects); err != nil {
+		return err
+	}
 	for i := range subjects {
-		accounts[i] = w.account(&subjects[i])
+		var err error
+		if accounts[i], err = w.account(ctx, &subjects[i]); err != nil {
+			return err
+		}
 	}
 	if len(subjects) == 1 {
 		w.groups, w.groupsOfUser = subjects[0].Groups, subjects[0].id // the answer may show them
@@ -107,6 +109,9 @@ func (w *work) tellSome(ctx context.Context, subjects []subject) error {
 		w.pace.Step()
 		s := &subjects[i]
 		if a := accounts[i]; a != nil {
+			if err := w.reunite(ctx, s, a); err != nil {
+				return err
+			}
 			s.next.HostID = cmp.Or(a.HostID, s.next.HostID)
 		}
 		if s.Account != nil && sameState(s.Account, s.next) {
@@ -190,6 +195,7 @@ func (w *work) desire(ctx context.Context, s *subject) error {
 		}
 	}
 	next := s.next
+	w.lift(next)
 	next.ExternalID = r.ExternalID()
 	if err := w.introduce(ctx, s); err != nil {
 		return err
@@ -212,20 +218,20 @@ func (w *work) desire(ctx context.Context, s *subject) error {
 	return nil
 }
 
-// account writes down the complete desired state of a user's account and raises
-// the events of what has changed in it. It returns nil where the host is not
-// told.
-func (w *work) account(s *subject) *Account {
+// account writes down the complete desired state of a user's account, as what
+// the directory wants has passed the guards, and raises the events of what has
+// changed in it. It returns nil where the host is not told.
+func (w *work) account(ctx context.Context, s *subject) (*Account, error) {
 	r, next := s.User, s.next
 	w.wait(next)
 	w.Withheld |= s.withheld
 	if r == nil {
 		if s.silent {
-			return nil
+			return nil, nil
 		}
 		a := w.farewell(s.Account, next, s.before)
 		a.Change = s.change
-		return a
+		return a, w.unite(ctx, a, next)
 	}
 	w.holdEvents(s.Account, next, r)
 	var before []Grant
@@ -236,9 +242,10 @@ func (w *work) account(s *subject) *Account {
 		w.event(&Event{Type: UserRolesChanged, Data: r, Roles: next.Grants, PreviousRoles: before})
 	}
 	if s.unheard() {
-		return nil
+		return nil, nil
 	}
-	return w.describe(r, next, s.Groups, s.change)
+	a := w.describe(r, next, s.Groups, s.change)
+	return a, w.unite(ctx, a, next)
 }
 
 // grants turns groups into roles (rules C1 to C7): the mapper's, and those
@@ -248,7 +255,9 @@ func (w *work) grants(ctx context.Context, user *Resource, groups []GroupRef, ha
 	if err != nil {
 		return nil, hostError("scim: RoleMapper", err)
 	}
-	grants = canonicalGrants(grants)
+	if grants, err = w.permitted(ctx, canonicalGrants(grants)); err != nil {
+		return nil, err
+	}
 	if isManual := func(g Grant) bool { return g.Source == Manual }; slices.ContainsFunc(grants, isManual) {
 		grants = slices.DeleteFunc(slices.Clone(grants), isManual) // those are given elsewhere
 	}
@@ -443,9 +452,11 @@ func (w *work) current(ctx context.Context, user Ref, change Change) (*Account, 
 	case p.Account == nil:
 		return nil, ErrNotFound
 	case p.User == nil:
-		return w.departed(p.Account, nil), nil
+		a := w.departed(p.Account, nil)
+		return a, w.unite(ctx, a, p.Account)
 	}
-	return w.describe(p.User, p.Account, p.Groups, change), nil
+	a := w.describe(p.User, p.Account, p.Groups, change)
+	return a, w.unite(ctx, a, p.Account)
 }
 
 // desired describes the account of a user of a store that keeps no states.
@@ -460,7 +471,7 @@ func (w *work) desired(ctx context.Context, id string) (*Account, error) {
 	if err := w.desire(ctx, &s[0]); err != nil {
 		return nil, err
 	}
-	return w.account(&s[0]), nil
+	return w.account(ctx, &s[0])
 }
 
 // departed describes the account of a deleted user: no access, no roles but

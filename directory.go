@@ -34,7 +34,10 @@ type Directory struct {
 	Profile *ProfileMap
 
 	// Shared says that the tenant has other directories too, so that a person's
-	// account is what all of them say together (rule A9). It needs a [Ledger].
+	// account is what all of them say together (rule A9). It needs
+	// [Config.Directories], and a host that returns a HostID: that is what says
+	// that two accounts are one person's. Where one of them has none yet, the
+	// same email does, if its domain is verified.
 	Shared bool
 
 	// Claims are the ids of retired directories of the tenant: who was
@@ -175,12 +178,21 @@ const (
 // SeatPolicy says what happens where the tenant has no seat left (rule E1).
 type SeatPolicy uint8
 
-// The seat policies.
+// The seat policies. Who has a seat keeps it under each of them. What waits is
+// given as soon as a seat is free: in the request that frees it to a hundred
+// accounts, to others by [Engine.Reconcile].
 const (
-	RefuseSeats   SeatPolicy = iota // 403 for a write to that user; through a group the grants beyond the limit are held
-	FreeRoleSeats                   // Policy.FreeRole instead of the billable roles
-	HoldSeats                       // the account is held; released first in, first out
-	OverageSeats                    // granted all the same, and told of
+	// RefuseSeats: 403 for a write to that user. Through a group the change is
+	// accepted and the billable roles are withheld, in order of the user's id:
+	// the person has what the mapping gives for the other groups.
+	RefuseSeats SeatPolicy = iota
+	// FreeRoleSeats: Policy.FreeRole instead of the billable roles.
+	FreeRoleSeats
+	// HoldSeats: the account is held, and released first in, first out. Who has
+	// access without a seat keeps that, and waits for the billable roles alone.
+	HoldSeats
+	// OverageSeats: granted all the same, and told of.
+	OverageSeats
 )
 
 // MassChangePolicy says what happens when more than a fifth of a directory's
@@ -188,10 +200,14 @@ const (
 // (rule B8).
 type MassChangePolicy uint8
 
-// The policies for mass changes.
+// The policies for mass changes. What is counted is who was active and is
+// deactivated or deleted by the provider, not who loses a role; the fifth is of
+// those who were active when the hour began. What HoldMassChange refuses is not
+// counted, so that a provider that comes back more slowly than the rule says is
+// let through.
 const (
 	AlertMassChange MassChangePolicy = iota // an event; applied
-	HoldMassChange                          // an event; 503 until an administrator confirms
+	HoldMassChange                          // an event; 503 until an administrator confirms ([Engine.ConfirmMassChange])
 )
 
 // lenience returns the tolerances of the directory's dialect.

@@ -124,6 +124,14 @@ type work struct {
 		account [1]*Account
 	}
 
+	counts   *counter // what is counted, and what the guards have to know for it
+	planned  plans
+	used     *Usage
+	people   map[personKey][]*AccountState
+	settling bool            // to do, at the end, for who waits:
+	newAdmin bool            // somebody has become an administrator
+	revisit  []*AccountState // whose people have a seat now
+
 	told   []*Account         // accounts the Provisioner was told of
 	toldAt map[string]int     // by user id; where there is no transaction
 	owed   []Delivery         // calls of Committed
@@ -170,8 +178,28 @@ func (e *Engine) write(ctx context.Context, q *request, retry bool, fn func(ctx 
 			}
 		}
 	}
-	err := e.ledger.Do(ctx, q.Directory.Tenant, func(ctx context.Context, tx Tx) error {
+	err := e.commit(ctx, q, true, fn)
+	var others *settleError
+	if errors.As(err, &others) && ctx.Err() == nil && q.Method != systemMethod {
+		// That somebody who waits cannot be told must keep nobody from leaving.
+		e.cfg.Logger.ErrorContext(ctx, "scim: who waits for a seat or another administrator could not be served, and waits on", "request", q.ID.String(),
+			"tenant", q.Directory.Tenant, "error", others.err)
+		err = e.commit(ctx, q, false, fn)
+	}
+	if err != nil {
+		return err
+	}
+	q.recorded = true
+	e.afterCommit(ctx, q, &q.work)
+	return nil
+}
+
+// commit runs fn in a transaction, which also does what it has made possible for
+// people who wait if it is to settle that.
+func (e *Engine) commit(ctx context.Context, q *request, settle bool, fn func(ctx context.Context, w *work) error) error {
+	return e.ledger.Do(ctx, q.Directory.Tenant, func(ctx context.Context, tx Tx) error {
 		w := q.begin(e, tx)
+		w.settling = settle
 		if err := w.refresh(ctx); err != nil {
 			return err
 		}
@@ -180,12 +208,6 @@ func (e *Engine) write(ctx context.Context, q *request, retry bool, fn func(ctx 
 		}
 		return w.finish(ctx)
 	})
-	if err != nil {
-		return err
-	}
-	q.recorded = true
-	e.afterCommit(ctx, q, &q.work)
-	return nil
 }
 
 // begin returns the work of the request, with nothing done.
@@ -237,6 +259,12 @@ func (w *work) refresh(ctx context.Context) error {
 // finish writes what commits with the state: events in order, deliveries, the
 // line of the log.
 func (w *work) finish(ctx context.Context) error {
+	if err := w.settle(ctx); err != nil {
+		return &settleError{err}
+	}
+	if err := w.putTally(ctx); err != nil {
+		return err
+	}
 	if len(w.events) > 0 {
 		inOrder := func(a, b *Event) int {
 			w.pace.Step()
@@ -252,7 +280,7 @@ func (w *work) finish(ctx context.Context) error {
 	if w.committer != nil && len(w.told) > 0 {
 		owed := make([]Delivery, len(w.told))
 		for i, a := range w.told {
-			owed[i] = Delivery{User: Ref{w.Directory, "User", a.ID}, Change: a.Change, Since: w.Time}
+			owed[i] = Delivery{User: Ref{Key{a.Tenant, a.Directory}, "User", a.ID}, Change: a.Change, Since: w.Time}
 		}
 		var err error
 		if w.owed, err = w.tx.Deliver(ctx, owed...); err != nil {
@@ -325,8 +353,13 @@ func (e *Engine) record(ctx context.Context, q *request, cause *Error) {
 	}
 }
 
-// recordRefusal appends the event of a refused change, once per distinct value.
+// recordRefusal appends the event of a refused change: of an email once per
+// distinct value.
 func (e *Engine) recordRefusal(ctx context.Context, q *request, tx Tx, ev *Event) error {
+	ev.Time, ev.Directory, ev.Actor, ev.Request = q.Time, q.Directory, q.Actor, q.ID
+	if ev.Type != UserEmailChangeRejected {
+		return e.recordGuard(ctx, q, tx, ev)
+	}
 	people, err := tx.UserStates(ctx, q.Directory, []string{ev.Data.ID()})
 	if err != nil {
 		return err
@@ -334,11 +367,31 @@ func (e *Engine) recordRefusal(ctx context.Context, q *request, tx Tx, ev *Event
 	if s := people[0].Account; s != nil && !sameEmail(s.RefusedEmail, ev.Note) {
 		next := *s
 		next.RefusedEmail = ev.Note
-		ev.Time, ev.Directory, ev.Actor, ev.Request = q.Time, q.Directory, q.Actor, q.ID
 		if err := errors.Join(tx.PutAccount(ctx, &next), tx.Append(ctx, ev)); err != nil {
 			return err
 		}
 		q.Changed = []EventType{ev.Type}
+	}
+	return tx.Log(ctx, &q.LogEntry)
+}
+
+// recordGuard appends the event of what a guard refused.
+func (e *Engine) recordGuard(ctx context.Context, q *request, tx Tx, ev *Event) error {
+	t, err := tx.Tally(ctx)
+	if err != nil {
+		return err
+	}
+	c := &counter{found: t, now: *t}
+	if c.refused(ev) {
+		if err := tx.Append(ctx, ev); err != nil {
+			return err
+		}
+		q.Changed = []EventType{ev.Type}
+	}
+	if c.changed {
+		if err := c.put(ctx, tx, q.Time); err != nil {
+			return err
+		}
 	}
 	return tx.Log(ctx, &q.LogEntry)
 }
@@ -429,7 +482,8 @@ func (e *Engine) replace(ctx context.Context, q *request, t *ResourceType, id st
 	doc.Root().Put(doc.Text(t.ID, id))
 	sentActive := t.active != nil && doc.Root().Child(t.active) != nil
 	var sent attr.Stored
-	if e.ledger == nil { // each attempt begins with what was sent, without what the one before kept
+	again := e.ledger == nil || e.cfg.Directories != nil
+	if again { // each attempt begins with what was sent, without what the one before kept
 		sent = doc.Freeze()
 	}
 	q.Status = http.StatusOK
@@ -439,7 +493,7 @@ func (e *Engine) replace(ctx context.Context, q *request, t *ResourceType, id st
 			return err
 		}
 		doc := doc
-		if e.ledger == nil {
+		if again {
 			doc = sent.Thaw()
 			defer doc.Release()
 		}

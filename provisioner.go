@@ -49,7 +49,10 @@ type Committer interface {
 }
 
 // An Account is the complete desired state of one person in one tenant. It is
-// the host's to keep; nothing else refers to it.
+// the host's to keep; nothing else refers to it. Where several directories of a
+// tenant have the person (rule A9), it is what they say together: Active while
+// one of them says so, Roles and Groups of all that do; Directory, ID and User are
+// of the one that has changed.
 type Account struct {
 	Tenant, Directory string
 	HostID            string // the host's own id, once known; with a plain Store always ""
@@ -104,7 +107,7 @@ type Change string
 // The changes.
 const (
 	Created     Change = "created"
-	Linked      Change = "linked"      // an account that the host had is now managed (rule A7)
+	Linked      Change = "linked"      // an account that the host had is now managed (rule A7), or managed by another directory too (rule A9)
 	Updated     Change = "updated"     // attributes, roles or groups
 	Deactivated Change = "deactivated" // by the provider
 	Reactivated Change = "reactivated"
@@ -183,7 +186,9 @@ func compareGrants(a, b Grant) int {
 
 // A Resolver is an optional interface of a [Provisioner]: it tells whether the
 // host has an account for a person whom the provider sends for the first time
-// (rule A7). Without it every such person is created.
+// (rule A7). Without it every such person is created. It is not asked about who
+// comes back (rule B4) or whom another directory of the tenant has already (rule
+// A9).
 type Resolver interface {
 	ResolveExisting(ctx context.Context, a *Account) (Resolution, error)
 }

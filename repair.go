@@ -8,10 +8,13 @@ import (
 	"slices"
 )
 
+// systemMethod stands in the request log where there was no request.
+const systemMethod = "-"
+
 // system is the request of an administrator's or the library's own doing.
 func (e *Engine) system(d *Directory, actor string) *request {
 	return &request{
-		LogEntry: LogEntry{ID: newRequestID(), Time: e.cfg.Now(), Directory: d.Key(), Actor: actor, Method: "-", Path: actor, Status: http.StatusOK},
+		LogEntry: LogEntry{ID: newRequestID(), Time: e.cfg.Now(), Directory: d.Key(), Actor: actor, Method: systemMethod, Path: actor, Status: http.StatusOK},
 		dir:      d, lenience: d.lenience(), own: true,
 	}
 }
@@ -75,15 +78,22 @@ func (e *Engine) ApproveEmail(ctx context.Context, d *Directory, user string) er
 
 // Release gives a held account the access that it was denied. One that was held
 // for review ([HeldForReview]) is linked, with the roles that were found (rule
-// A7). It is refused while another account of the directory has the same email.
+// A7). It is refused while another account of the directory has the same email,
+// and where the person needs a seat that is not there (rule E1).
 func (e *Engine) Release(ctx context.Context, d *Directory, user string) error {
-	return e.changeAccount(ctx, d, user, func(ctx context.Context, w *work, r *Resource, a *AccountState) error {
+	var released *AccountState
+	err := e.changeAccount(ctx, d, user, func(ctx context.Context, w *work, r *Resource, a *AccountState) error {
+		released = a
 		if a.Held == "" {
 			return nil
 		}
 		a.Held = ""
 		return w.freeEmail(ctx, r, a.Email)
 	})
+	if err == nil && released.Held == HeldForSeat {
+		return refuseSeat(HeldForSeat)
+	}
+	return err
 }
 
 // SetManualRoles replaces the roles that a user was given by hand. Provisioning
@@ -116,7 +126,7 @@ func (e *Engine) changeAccount(ctx context.Context, d *Directory, user string, c
 		if err := change(ctx, w, person.User, next); err != nil {
 			return err
 		}
-		s := subject{id: user, UserState: person, known: true, next: next, change: Updated}
+		s := subject{id: user, UserState: person, known: true, next: next, change: Updated, by: byHand}
 		if person.Account.Held == HeldForReview && next.Held == "" {
 			s.change = Linked
 			w.event(&Event{Type: UserLinked, Data: person.User, Roles: withManual(nil, next.Found)})

@@ -71,11 +71,16 @@ type RoleCatalog struct {
 	Roles []string
 
 	// Administrators are the roles of which the last holder is protected (rule
-	// B7).
+	// B7): to deactivate or delete that person is refused with 403. Who would
+	// lose the role through a group or a mapping keeps it ([PendingAdmin]) until
+	// there is another administrator.
 	Administrators []string
 
 	// Protected are roles, such as owner, that provisioning neither grants nor
-	// takes away (rule B7).
+	// takes away (rule B7): a mapping's grant of one is left out, and to
+	// deactivate or delete who has one by hand is refused with 403, until it is
+	// taken away by hand. Who is still active through another directory, and
+	// keeps it so, may be deactivated.
 	Protected []string
 
 	// Billable are the roles that need a seat (rule E1).
@@ -85,7 +90,8 @@ type RoleCatalog struct {
 // A UsageReporter is an optional interface of a [Provisioner]: it tells what the
 // tenant has outside of its directories. Without it the rules about the last
 // administrator (B7) and about seats (E1) do not apply. Usage is called in the
-// transaction, where it can matter: like Provision it has a deadline.
+// transaction, where it can matter and once at most: like Provision it has a
+// deadline. Whom [Resolver] links was outside until then.
 type UsageReporter interface {
 	Usage(ctx context.Context, tenant string) (Usage, error)
 }

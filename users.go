@@ -30,6 +30,10 @@ func (w *work) createUser(ctx context.Context, r *Resource) (*Resource, error) {
 	}
 	next := &AccountState{User: r.Ref(), ExternalID: r.ExternalID(), Email: email, Held: held}
 	change := Created
+	elsewhere, err := w.arrive(ctx, next)
+	if err != nil {
+		return nil, err
+	}
 	old, err := w.rejoin(ctx, r, email, next)
 	if err != nil {
 		return nil, err
@@ -46,9 +50,15 @@ func (w *work) createUser(ctx context.Context, r *Resource) (*Resource, error) {
 		return nil, err
 	} else if kept {
 		next.Held = HeldForEmail
+		if elsewhere && old == nil { // the account there is the other person's
+			next.HostID, elsewhere = "", false
+		}
 	}
-	again := old != nil
-	if !again && w.resolver != nil && !w.dir.Policy.Off.Has(CreateUsers) {
+	switch {
+	case old != nil:
+	case elsewhere && !w.dir.Policy.Off.Has(CreateUsers):
+		change = Linked
+	case w.resolver != nil && !elsewhere && !w.dir.Policy.Off.Has(CreateUsers):
 		answer, err := w.ask(ctx, r, next)
 		if err != nil {
 			return nil, err
@@ -66,16 +76,19 @@ func (w *work) createUser(ctx context.Context, r *Resource) (*Resource, error) {
 	if change == Linked {
 		w.event(&Event{Type: UserLinked, Data: created, Roles: next.Grants})
 	}
-	return created, w.tellOne(ctx, subject{id: created.id, UserState: UserState{User: created}, known: true, next: next, change: change, takes: takes})
+	return created, w.tellOne(ctx, subject{
+		id: created.id, UserState: UserState{User: created}, known: true, next: next, change: change, takes: takes, by: byProvider,
+	})
 }
 
 // rejoin gives a person who was deleted and comes back the same host account
 // (rule B4), or the one that a retired directory gave (rule B9), with the roles
 // that were given by hand and, if it was, held for review. What was kept for that
-// is given up: a host account is one person's. It returns nil if there is none.
+// is given up: a host account is one person's. Who has another host account by
+// now, through another directory, keeps that. It returns nil if there is none.
 func (w *work) rejoin(ctx context.Context, r *Resource, email string, next *AccountState) (*AccountState, error) {
 	old, err := w.formerly(ctx, r, email)
-	if old == nil || err != nil {
+	if old == nil || err != nil || next.HostID != "" && next.HostID != old.HostID {
 		return nil, err
 	}
 	next.HostID, next.Found = old.HostID, old.Found
@@ -295,7 +308,7 @@ func (w *work) updateUser(ctx context.Context, before, next *Resource) (*Resourc
 	}
 	w.event(&Event{Type: kind, Data: after, Previous: before})
 	person.User = after
-	return after, w.tellOne(ctx, subject{id: after.id, UserState: person, known: true, next: state, change: change, before: before})
+	return after, w.tellOne(ctx, subject{id: after.id, UserState: person, known: true, next: state, change: change, before: before, by: byProvider})
 }
 
 // recheck applies the rules of creation again where a change touches them: on
@@ -329,6 +342,7 @@ func (w *work) holdEvents(was, is *AccountState, r *Resource) {
 	switch {
 	case before == "" && is.Held != "":
 		w.event(&Event{Type: UserHeld, Data: r, Note: is.Held})
+	case before == HeldForSeat && !is.Active: // left the queue
 	case before != "" && is.Held == "":
 		w.event(&Event{Type: UserReleased, Data: r, Note: before})
 	}
@@ -356,7 +370,16 @@ func (w *work) deleteUser(ctx context.Context, r *Resource) error {
 			next = *was.left()
 		}
 		next.Active, next.Deleted = false, true
+		w.lift(&next)
+		if w.cfg.Directories != nil {
+			if err := w.decide(ctx, &subject{id: r.id, UserState: person, next: &next, change: Deleted, by: byProvider}); err != nil {
+				return err
+			}
+		}
 		account = w.farewell(was, &next, r)
+		if err := w.unite(ctx, account, &next); err != nil {
+			return err
+		}
 	}
 	w.wait(&next)
 	steps := []func() error{
