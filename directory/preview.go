@@ -59,7 +59,7 @@ func (s *Service) PreviewMapping(ctx context.Context, key scim.Key, m roles.Mapp
 	if err != nil {
 		return nil, err
 	}
-	d, err := s.present(ctx, key)
+	d, err := s.serving(ctx, key)
 	if err != nil {
 		return nil, err
 	}
