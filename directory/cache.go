@@ -25,7 +25,7 @@ const (
 	generationTenants = 1 << 15
 
 	// The same for names of tenants that do not exist.
-	unknownTime    = maxAge
+	unknownTime    = maxAge / 2
 	unknownTenants = 1 << 12
 )
 
@@ -70,39 +70,48 @@ func (c *cache) get(ctx context.Context, name string, now time.Time, allow func(
 	if held.fresh(now) {
 		return held, nil
 	}
-	c.mu.Lock()
-	held, _ = c.known.get(name, now)
-	if held.fresh(now) {
-		c.mu.Unlock()
-		return held, nil
-	}
-	if held == nil {
-		// Not asked for as known ones are: being asked for keeps them known, and
-		// a tenant may come to be.
-		if _, unknown := c.unknown.peek(name, now); unknown {
-			c.mu.Unlock()
-			return nil, nil
-		}
-	}
-	r := c.readings[name]
+	r, held, err := c.reading(name, now, allow)
 	if r == nil {
-		if held == nil {
-			if err := allow(); err != nil {
-				c.mu.Unlock()
-				return nil, err
-			}
-		}
-		r = &reading{done: make(chan struct{})}
-		name = strings.Clone(name) // the rest of the header is not to be kept
-		c.readings[name] = r
-		go c.run(name, r, held)
+		return held, err
 	}
-	c.mu.Unlock()
 	select {
 	case <-r.done:
 		return r.snapshot, r.err
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%w: %w", scim.ErrUnavailable, ctx.Err())
+	}
+}
+
+// reading returns the reading of the tenant to wait for, or nil and what is
+// known already.
+func (c *cache) reading(name string, now time.Time, allow func() error) (*reading, *snapshot, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for allowed := false; ; {
+		held, _ := c.known.get(name, now)
+		if held.fresh(now) {
+			return nil, held, nil
+		}
+		if _, unknown := c.unknown.peek(name, now); unknown && held == nil {
+			return nil, nil, nil
+		}
+		if r := c.readings[name]; r != nil {
+			return r, nil, nil
+		}
+		if held != nil || allowed {
+			name = strings.Clone(name) // the rest of the header is not to be kept
+			r := &reading{done: make(chan struct{})}
+			c.readings[name] = r
+			go c.run(name, r, held)
+			return r, nil, nil
+		}
+		c.mu.Unlock() // it calls the host
+		err := allow()
+		c.mu.Lock()
+		if err != nil {
+			return nil, nil, err
+		}
+		allowed = true
 	}
 }
 

@@ -1,8 +1,16 @@
 package directory
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/google/uuid"
 
 	scim "github.com/muster-id/scim"
 )
@@ -87,4 +95,407 @@ func (s *State) UnmarshalText(text []byte) error {
 		}
 	}
 	return fmt.Errorf("directory: state %q is none of enabled, paused, retired", text)
+}
+
+const (
+	mostName        = 200  // bytes of a name
+	mostDirectories = 1000 // of a tenant, those included that are retired
+	mostProfile     = 100  // attributes of a profile
+
+	mostInvitations    = 64 << 10 // bytes of their names in an event
+	invitationsLeftOut = "and others"
+	retiredIsForGood   = "it is retired, which is for good; create another one and rebind it to this one's people"
+	noDirectory        = "directory: tenant %q has no directory %q: %w"
+)
+
+// A directoryRecord is what is kept of a directory under its ID.
+type directoryRecord struct {
+	Name     string            `json:"name"`
+	Provider scim.Dialect      `json:"provider"`
+	Policy   policyDocument    `json:"policy"`
+	Profile  map[string]string `json:"profile,omitempty"`
+	State    State             `json:"state"`
+	Claims   []string          `json:"claims,omitempty"`
+	Created  time.Time         `json:"created"`
+	Changed  time.Time         `json:"changed"`
+	Retired  time.Time         `json:"retired,omitzero"`
+}
+
+// UnmarshalJSON reads a record; knobs that are not in it have their defaults.
+func (r *directoryRecord) UnmarshalJSON(data []byte) error {
+	type plain directoryRecord
+	read := plain{Policy: defaultDocument()}
+	err := json.Unmarshal(data, &read)
+	*r = directoryRecord(read)
+	return err
+}
+
+func decodeDirectory(r *Record) (*Directory, error) {
+	d, err := decode[directoryRecord](r)
+	if err != nil {
+		return nil, err
+	}
+	v := &d.Value
+	read := &Directory{
+		Tenant: r.Tenant, ID: r.ID, Name: v.Name, Provider: v.Provider, Policy: v.Policy.policy(), Profile: v.Profile,
+		State: v.State, Claims: v.Claims, Created: v.Created, Changed: v.Changed, Retired: v.Retired, Version: r.Version,
+	}
+	read.Warnings = policyWarnings(read.Provider, read.Policy)
+	return read, nil
+}
+
+// putDirectory stores a directory that has changed, and gives it its version.
+func (s *Service) putDirectory(ctx context.Context, d *Directory) (err error) {
+	d.Changed = s.now()
+	d.Version, err = s.put(ctx, RecordKey{d.Tenant, KindDirectory, d.ID}, d.Version, &directoryRecord{
+		Name: d.Name, Provider: d.Provider, Policy: documentOf(d.Policy), Profile: d.Profile,
+		State: d.State, Claims: d.Claims, Created: d.Created, Changed: d.Changed, Retired: d.Retired,
+	})
+	return err
+}
+
+// check lists what is wrong with a directory.
+func (s *Service) check(d *Directory) error {
+	var wrong problems
+	wrong.name("tenant", d.Tenant, mostTenant)
+	wrong.name("id", d.ID, mostName)
+	wrong.text("name", d.Name, mostName)
+	if _, err := scim.ParseDialect(d.Provider.String()); err != nil {
+		wrong.add("provider", "%v is none of the dialects", d.Provider)
+	}
+	if len(d.Profile) > mostProfile {
+		wrong.add("profile", "it has %d attributes; %d are the most", len(d.Profile), mostProfile)
+	}
+	s.checkPolicy(&wrong, d.Policy)
+	return wrong.err("directory")
+}
+
+// Create makes a new directory and returns it as it is stored. Tenant is
+// required; ID is a new one by default, Name the provider's. State says whether
+// it begins [Enabled], the default, or [Paused]. The error is an
+// [*InvalidError] that lists all that is wrong with it, or wraps [ErrConflict]
+// if the tenant has a directory with that ID.
+func (s *Service) Create(ctx context.Context, d Directory) (*Directory, error) {
+	if d.ID == "" {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return nil, err
+		}
+		d.ID = id.String()
+	}
+	if d.Name == "" {
+		d.Name = d.Provider.String()
+	}
+	if err := s.check(&d); err != nil {
+		return nil, err
+	}
+	var wrong problems
+	if d.State != Enabled && d.State != Paused {
+		wrong.add("state", "a new directory is enabled or paused")
+	}
+	if len(d.Claims) > 0 {
+		wrong.add("claims", "a new directory claims nobody yet; rebind it once it is there")
+	}
+	if err := wrong.err("directory"); err != nil {
+		return nil, err
+	}
+	d.Profile, d.Version, d.Created, d.Retired = maps.Clone(d.Profile), 0, s.now(), time.Time{}
+	d.Warnings = policyWarnings(d.Provider, d.Policy)
+	created := d
+	err := s.change(ctx, d.Tenant, func(ctx context.Context, tx scim.Tx) error {
+		created = d // a transaction may be repeated
+		there, err := s.store.Records(ctx, d.Tenant, KindDirectory, "", mostDirectories)
+		if err != nil {
+			return err
+		}
+		if len(there) >= mostDirectories {
+			var wrong problems
+			wrong.add("tenant", "it has %d directories, which are as many as can be", len(there))
+			return wrong.err("directory")
+		}
+		if err := s.putDirectory(ctx, &created); err != nil {
+			return err
+		}
+		if err := s.event(ctx, tx, d.Key(), scim.DirectoryCreated, d.ID, d.Name); err != nil || d.State != Enabled {
+			return err
+		}
+		return s.cameOn(ctx, tx, &created)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &created, nil
+}
+
+// cameOn raises the event of provisioning that comes on: under [scim.StrictLock]
+// with the open invitations, which are to be revoked (rule C8), one a line.
+func (s *Service) cameOn(ctx context.Context, tx scim.Tx, d *Directory) error {
+	note := ""
+	if d.Policy.Lock == scim.StrictLock && s.o.Invitations != nil {
+		names, err := s.o.Invitations(ctx, d.Tenant)
+		if err != nil {
+			return fmt.Errorf("directory: Options.Invitations: %w", err)
+		}
+		var b strings.Builder
+		for _, name := range names {
+			if b.Len()+len(name)+1 > mostInvitations {
+				b.WriteString(invitationsLeftOut)
+				break
+			}
+			b.WriteString(printable(name) + "\n")
+		}
+		note = strings.TrimSuffix(b.String(), "\n")
+	}
+	return s.event(ctx, tx, d.Key(), scim.DirectoryEnabled, d.Policy.Lock.String(), note)
+}
+
+// Get returns a directory, whatever its state. The error wraps
+// [scim.ErrNotFound] if the tenant has none with that ID.
+func (s *Service) Get(ctx context.Context, key scim.Key) (*Directory, error) {
+	var wrong problems
+	wrong.name("tenant", key.Tenant, mostTenant)
+	wrong.name("id", key.Directory, mostName)
+	if len(wrong) > 0 { // no directory is called so, and not every store can be asked
+		return nil, fmt.Errorf(noDirectory, key.Tenant, key.Directory, scim.ErrNotFound)
+	}
+	r, err := s.store.Record(ctx, RecordKey{key.Tenant, KindDirectory, key.Directory})
+	if errors.Is(err, scim.ErrNotFound) {
+		return nil, fmt.Errorf(noDirectory, key.Tenant, key.Directory, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return decodeDirectory(r)
+}
+
+// live is Get of a directory that is not retired; the error is an
+// [*InvalidError] if it is.
+func (s *Service) live(ctx context.Context, key scim.Key) (*Directory, error) {
+	d, err := s.Get(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	if d.State == Retired {
+		var wrong problems
+		wrong.add("state", retiredIsForGood)
+		return nil, wrong.err("directory")
+	}
+	return d, nil
+}
+
+// List returns the directories of a tenant in order of their IDs, those
+// included that are retired; none for a tenant that has none.
+func (s *Service) List(ctx context.Context, tenant string) ([]*Directory, error) {
+	var list []*Directory
+	var wrong problems
+	if wrong.name("tenant", tenant, mostTenant); len(wrong) > 0 {
+		return nil, nil
+	}
+	for r, err := range s.records(ctx, tenant, KindDirectory, "") {
+		if err != nil {
+			return nil, err
+		}
+		d, err := decodeDirectory(r)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, d)
+	}
+	return list, nil
+}
+
+// Update stores the Name, Provider, Policy and Profile of a directory, and
+// returns it as it is then. The error wraps [ErrConflict] if it has another
+// Version than the one given: somebody has changed it since it was read. It is
+// an [*InvalidError] that lists all that is wrong with it, also where other
+// fields are not as they were read.
+//
+// Where the change is one to what people have, such as a switch that comes on
+// (rule B10), a task works out everybody anew ([Service.Tasks]).
+func (s *Service) Update(ctx context.Context, d *Directory) (*Directory, error) {
+	if d == nil {
+		return nil, errors.New("directory: Update needs a directory")
+	}
+	if err := s.check(d); err != nil {
+		return nil, err
+	}
+	var next *Directory
+	err := s.change(ctx, d.Tenant, func(ctx context.Context, tx scim.Tx) error {
+		was, err := s.live(ctx, d.Key())
+		if err != nil {
+			return err
+		}
+		if was.Version != d.Version {
+			return fmt.Errorf("%w: directory %q of tenant %q", ErrConflict, d.ID, d.Tenant)
+		}
+		var wrong problems
+		if was.State != d.State {
+			wrong.add("state", "it is changed by Enable, Pause and Retire")
+		}
+		if !slices.Equal(was.Claims, d.Claims) {
+			wrong.add("claims", "they are changed by Rebind")
+		}
+		if err := wrong.err("directory"); err != nil {
+			return err
+		}
+		copied := *was
+		next = &copied
+		next.Name, next.Provider, next.Policy, next.Profile = d.Name, d.Provider, d.Policy, maps.Clone(d.Profile)
+		if next.Name == was.Name && next.Provider == was.Provider && next.Policy == was.Policy && maps.Equal(next.Profile, was.Profile) {
+			return errUnchanged
+		}
+		next.Warnings = policyWarnings(next.Provider, next.Policy)
+		if err := s.putDirectory(ctx, next); err != nil {
+			return err
+		}
+		if next.State == Enabled && next.Policy.Lock == scim.StrictLock && was.Policy.Lock != scim.StrictLock {
+			if err := s.cameOn(ctx, tx, next); err != nil {
+				return err
+			}
+		}
+		if !concernsAccounts(was, next) {
+			return nil
+		}
+		_, err = s.enqueue(ctx, tx, Task{Directory: next.Key(), Kind: TaskReconcile})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return next, nil
+}
+
+// concernsAccounts reports whether a change of a directory can change what
+// people have who are there already.
+func concernsAccounts(was, next *Directory) bool {
+	a, b := was.Policy, next.Policy
+	for _, p := range [...]*scim.Policy{&a, &b} { // these hold for requests to come
+		p.UnknownMembers, p.DuplicateGroupNames, p.Lock, p.MassChange, p.RejoinByEmail = 0, false, 0, 0, false
+	}
+	return a != b || !maps.Equal(was.Profile, next.Profile)
+}
+
+// Enable lets a paused directory provision again. The provider is told nothing;
+// it repeats what was refused. One that is enabled stays so. The error wraps
+// [scim.ErrNotFound] if there is none; it is an [*InvalidError] if it is
+// retired, or if its policy is one that can no longer be saved.
+func (s *Service) Enable(ctx context.Context, key scim.Key) error {
+	return s.turn(ctx, key, Enabled, func(ctx context.Context, tx scim.Tx, d *Directory) error {
+		if err := s.check(d); err != nil {
+			return err
+		}
+		return s.cameOn(ctx, tx, d)
+	})
+}
+
+// Pause answers every request of the directory with 403 from now on (rule B9).
+// Nobody's access changes. One that is paused stays so. The errors are those of
+// [Service.Enable].
+func (s *Service) Pause(ctx context.Context, key scim.Key) error {
+	return s.turn(ctx, key, Paused, func(ctx context.Context, tx scim.Tx, d *Directory) error {
+		return s.event(ctx, tx, key, scim.DirectoryDisabled, key.Directory, d.Name)
+	})
+}
+
+// turn changes the state of a directory that is not retired.
+func (s *Service) turn(ctx context.Context, key scim.Key, to State, then func(ctx context.Context, tx scim.Tx, d *Directory) error) error {
+	return s.change(ctx, key.Tenant, func(ctx context.Context, tx scim.Tx) error {
+		d, err := s.live(ctx, key)
+		switch {
+		case err != nil:
+			return err
+		case d.State == to:
+			return errUnchanged
+		}
+		d.State = to
+		if err := s.putDirectory(ctx, d); err != nil {
+			return err
+		}
+		return then(ctx, tx, d)
+	})
+}
+
+// Retire ends a directory for good (rule B9): its tokens are revoked, every
+// request is refused, and the task that is returned gives its people up, in the
+// background ([Service.Run]) or by [Service.Work]. What becomes of them is how.
+// The errors are those of [Service.Pause].
+func (s *Service) Retire(ctx context.Context, key scim.Key, how scim.Retirement) (*Task, error) {
+	var wrong problems
+	checkName(&wrong, "how", how)
+	if err := wrong.err("directory"); err != nil {
+		return nil, err
+	}
+	var task *Task
+	err := s.change(ctx, key.Tenant, func(ctx context.Context, tx scim.Tx) error {
+		d, err := s.live(ctx, key)
+		if err != nil {
+			return err
+		}
+		d.State, d.Retired = Retired, s.now()
+		if err := s.putDirectory(ctx, d); err != nil {
+			return err
+		}
+		tokens, err := s.tokensOf(ctx, key)
+		if err != nil {
+			return err
+		}
+		for _, t := range tokens {
+			if !t.Value.active(d.Retired) {
+				continue
+			}
+			if err := s.revoke(ctx, tx, key, t); err != nil {
+				return err
+			}
+		}
+		if err := s.event(ctx, tx, key, scim.DirectoryDeleted, key.Directory, how.String()); err != nil {
+			return err
+		}
+		task, err = s.enqueue(ctx, tx, Task{Directory: key, Kind: TaskRetire, How: how})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return task, nil
+}
+
+// Rebind lets a directory take over the people of a retired one of the same
+// tenant: who comes with the same externalId or verified email gets the same
+// account of the application (rule B9). It holds for people who are provisioned
+// from now on, so it is called before the provider begins. A directory that has
+// them already keeps them. The error wraps [scim.ErrNotFound] if there is no
+// such directory; it is an [*InvalidError] if from is not retired, or if another
+// directory has taken over its people.
+func (s *Service) Rebind(ctx context.Context, key scim.Key, from string) error {
+	return s.change(ctx, key.Tenant, func(ctx context.Context, tx scim.Tx) error {
+		d, err := s.live(ctx, key)
+		if err != nil {
+			return err
+		}
+		if slices.Contains(d.Claims, from) {
+			return errUnchanged
+		}
+		old, err := s.Get(ctx, scim.Key{Tenant: key.Tenant, Directory: from})
+		if err != nil {
+			return err
+		}
+		var wrong problems
+		if old.State != Retired {
+			wrong.add("claims", "directory %q is not retired: its people are still its own", from)
+		}
+		others, err := s.List(ctx, key.Tenant)
+		if err != nil {
+			return err
+		}
+		for _, o := range others {
+			if o.State != Retired && slices.Contains(o.Claims, from) {
+				wrong.add("claims", "directory %q has taken over the people of %q already", o.ID, from)
+			}
+		}
+		if err := wrong.err("directory"); err != nil {
+			return err
+		}
+		d.Claims = append(d.Claims, from)
+		return s.putDirectory(ctx, d)
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -116,7 +117,10 @@ func (o *Options) resolve() error {
 		o.ClientIP = func(r *http.Request) string { return r.RemoteAddr }
 	}
 	if o.Resolver == nil {
-		o.Resolver = defaultResolver
+		o.Resolver = net.DefaultResolver
+	}
+	if r, ok := o.Resolver.(*net.Resolver); ok {
+		o.Resolver = rooted{r}
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ type TaskKind string
 // The kinds of tasks.
 const (
 	TaskReconcile TaskKind = "reconcile" // the accounts of a directory are worked out anew
+	TaskRetire    TaskKind = "retire"    // the accounts of a retired directory are given up (rule B9)
 )
 
 // A Task is work about a directory that goes on after what caused it: batch
@@ -24,6 +25,7 @@ type Task struct {
 	Directory scim.Key
 	Kind      TaskKind
 	Created   time.Time
+	How       scim.Retirement // what TaskRetire does
 }
 
 // enqueue stores a new task in the transaction of the context, to be done after

@@ -137,7 +137,7 @@ func (s *Service) IssueToken(ctx context.Context, key scim.Key, o TokenOptions) 
 		return "", nil, err
 	}
 	err = s.change(ctx, key.Tenant, func(ctx context.Context, tx scim.Tx) error {
-		if _, err := s.present(ctx, key); err != nil {
+		if _, err := s.live(ctx, key); err != nil {
 			return err
 		}
 		tokens, err := s.tokensOf(ctx, key)
@@ -170,7 +170,8 @@ func (s *Service) issue(ctx context.Context, tx scim.Tx, key scim.Key, tokens []
 	}
 	if len(active) >= activeTokens {
 		var wrong problems
-		wrong.add("tokens", "the directory has "+strings.Join(active, " and ")+"; revoke the one that the identity provider does not use")
+		wrong.add("tokens", "the directory has %d that are active, which are as many as can be: %s; revoke the one that the identity provider does not use",
+			len(active), strings.Join(active, ", and "))
 		return "", nil, wrong.err("token")
 	}
 	slices.SortFunc(past, func(a, b row[tokenRecord]) int { return b.Value.ended().Compare(a.Value.ended()) })
@@ -196,7 +197,7 @@ func (s *Service) issue(ctx context.Context, tx scim.Tx, key scim.Key, tokens []
 // and of those that are revoked or expired the last ones. The error wraps
 // [scim.ErrNotFound] if there is no such directory.
 func (s *Service) Tokens(ctx context.Context, key scim.Key) ([]*Token, error) {
-	if _, err := s.directory(ctx, key); err != nil {
+	if _, err := s.Get(ctx, key); err != nil {
 		return nil, err
 	}
 	rows, err := s.tokensOf(ctx, key)
@@ -239,7 +240,7 @@ func (s *Service) RotateToken(ctx context.Context, key scim.Key, id string, over
 	}
 	now := s.now()
 	err = s.change(ctx, key.Tenant, func(ctx context.Context, tx scim.Tx) error {
-		if _, err := s.present(ctx, key); err != nil {
+		if _, err := s.live(ctx, key); err != nil {
 			return err
 		}
 		tokens, err := s.tokensOf(ctx, key)
