@@ -51,7 +51,7 @@ const (
 // before it makes an account just in time.
 //
 // Who is in several directories may sign in while one of them says so (rule
-// A9). Where HostID is given and a directory knows it, that decides; otherwise
+// A9); what a retired one has said counts where no other one knows the person. Where HostID is given and a directory knows it, that decides; otherwise
 // the email does: that of an account, then that of a user, also a change of it
 // that was held back. A person whom no directory knows may sign in as far as
 // provisioning goes: whether there is an account, and whether one is made, is
@@ -67,6 +67,9 @@ func (s *Service) LoginGate(ctx context.Context, tenant string, who Person) (Ver
 	}
 	if len(known) == 0 {
 		return Verdict{true, GateUnknown, "no directory of the organization has provisioned this person"}, nil
+	}
+	if slices.ContainsFunc(known, (*source).live) {
+		known = slices.DeleteFunc(known, func(k *source) bool { return !k.live() })
 	}
 	var best Verdict
 	for _, k := range known {
@@ -93,11 +96,12 @@ type source struct {
 	directory *Directory
 }
 
+// live reports whether the directory still says something.
+func (k *source) live() bool { return k.directory.State != Retired && !k.Unmanaged }
+
 // managed reports whether the person is the directory's: it is there and
 // neither it nor the person was given up.
-func (k *source) managed() bool {
-	return !k.Deleted && !k.Unmanaged && k.directory.State != Retired
-}
+func (k *source) managed() bool { return k.live() && !k.Deleted }
 
 // known returns what the directories of a tenant know of a person.
 func (s *Service) known(ctx context.Context, tenant string, who Person) ([]*source, error) {
@@ -121,7 +125,7 @@ func (s *Service) known(ctx context.Context, tenant string, who Person) ([]*sour
 	for _, a := range accounts {
 		id := a.User.Directory.Directory
 		if directories[id] == nil {
-			if directories[id], err = s.directory(ctx, a.User.Directory); errors.Is(err, scim.ErrNotFound) {
+			if directories[id], err = s.Get(ctx, a.User.Directory); errors.Is(err, scim.ErrNotFound) {
 				continue // there is no such directory any more
 			} else if err != nil {
 				return nil, err
@@ -219,14 +223,16 @@ func (s *Service) verdict(ctx context.Context, k *source) (Verdict, error) {
 	switch {
 	case k.Unmanaged:
 		return Verdict{true, GateReleased, "the directory " + from + " was retired and this person was left to the application"}, nil
-	case k.directory.State == Retired && !k.Deleted:
+	case k.directory.State == Retired && k.Active:
 		how, err := s.retirement(ctx, k.directory.Key())
 		if err != nil {
 			return Verdict{}, err
 		}
-		if k.Active && how != scim.DeactivateAll { // the task is under way
+		if how == scim.ReleaseAccounts || how == scim.RestoreAccounts && k.Found != nil { // the task is under way
 			return Verdict{true, GateReleased, "the directory " + from + " was retired and this person is being left to the application"}, nil
 		}
+		fallthrough
+	case k.directory.State == Retired:
 		return Verdict{false, GateRetired, "the directory " + from + " was retired, and this person's access ended with it"}, nil
 	case k.Active:
 		return Verdict{true, GateActive, "provisioned by " + from}, nil

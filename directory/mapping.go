@@ -78,12 +78,8 @@ func (s *Service) SetMapping(ctx context.Context, key scim.Key, m roles.Mapping,
 	m.Roles, m.Protected = nil, nil
 	var task *Task
 	err := s.change(ctx, key.Tenant, func(ctx context.Context, tx scim.Tx) error {
-		d, err := s.Get(ctx, key)
-		if err != nil {
+		if _, err := s.live(ctx, key); err != nil {
 			return err
-		}
-		if d.State == Retired {
-			return errRetired(d)
 		}
 		was, stored, err := s.mapping(ctx, key)
 		if err != nil {
@@ -118,10 +114,6 @@ func (s *Service) SetMapping(ctx context.Context, key scim.Key, m roles.Mapping,
 	}
 	s.worker.wake(key.Tenant)
 	return task, nil
-}
-
-func errRetired(d *Directory) error {
-	return fmt.Errorf("%w: directory %q of tenant %q is retired, for good; create another one", ErrConflict, d.ID, d.Tenant)
 }
 
 // outline describes a mapping in a line, for the event.

@@ -35,7 +35,7 @@ type WaitingAccount struct {
 // the user's id: those behind after, limit at most, 1,000 at most. The error
 // wraps [scim.ErrNotFound] if there is no such directory.
 func (s *Service) Waiting(ctx context.Context, key scim.Key, after string, limit int) ([]*WaitingAccount, error) {
-	d, err := s.directory(ctx, key)
+	d, err := s.Get(ctx, key)
 	if err != nil {
 		return nil, err
 	}
@@ -197,7 +197,7 @@ func (s *Service) Resync(ctx context.Context, key scim.Key, users ...string) (*T
 	users = slices.Compact(slices.Sorted(slices.Values(users)))
 	var task *Task
 	err := s.store.Do(ctx, key.Tenant, func(ctx context.Context, tx scim.Tx) error {
-		if _, err := s.present(ctx, key); err != nil {
+		if _, err := s.live(ctx, key); err != nil {
 			return err
 		}
 		var err error
