@@ -16,6 +16,15 @@ type subject struct {
 	known  bool          // UserState is what the transaction sees; otherwise it is read
 	next   *AccountState // as the request's own rules changed it; nil: as it was
 	change Change
+
+	before *Resource     // the user as it was, where the request changes or removes it
+	takes  *AccountState // of a deleted user, who comes back as this one before the host was told (rule B10)
+	told   []GroupRef    // the groups that the host is told of
+
+	withheld Switches // what of this request is not passed on
+	mayWait  bool     // grants may be left to the worker (rule B6)
+	lazy     bool     // the host is told only if something has changed
+	silent   bool     // the host is not told
 }
 
 // batch is how many accounts are worked out at once: a group of 100,000
@@ -30,10 +39,12 @@ func (w *work) tellUsers(ctx context.Context, ids []string) error {
 		return strings.Compare(a, b)
 	})
 	ids = slices.Compact(ids)
+	told := 0
 	for some := range slices.Chunk(ids, batch) {
 		subjects := make([]subject, len(some))
 		for i, id := range some {
-			subjects[i] = subject{id: id, change: Updated}
+			subjects[i] = subject{id: id, change: Updated, mayWait: w.cfg.DeferGrants > 0 && told >= w.cfg.DeferGrants}
+			told++
 		}
 		if err := w.tellSome(ctx, subjects); err != nil {
 			return err
@@ -66,7 +77,7 @@ func (w *work) tellSome(ctx context.Context, subjects []subject) error {
 		return err
 	}
 	// A group can be a member of a group, and a member can be gone.
-	subjects = slices.DeleteFunc(subjects, func(s subject) bool { return s.User == nil })
+	subjects = slices.DeleteFunc(subjects, func(s subject) bool { return s.User == nil && s.next == nil })
 	accounts := w.one.account[:]
 	if len(subjects) != 1 {
 		accounts = make([]*Account, len(subjects))
@@ -86,7 +97,9 @@ func (w *work) tellSome(ctx context.Context, subjects []subject) error {
 	for i := range subjects {
 		w.pace.Step()
 		s := &subjects[i]
-		s.next.HostID = cmp.Or(accounts[i].HostID, s.next.HostID)
+		if a := accounts[i]; a != nil {
+			s.next.HostID = cmp.Or(a.HostID, s.next.HostID)
+		}
 		if s.Account != nil && sameState(s.Account, s.next) {
 			continue
 		}
@@ -109,7 +122,7 @@ func sameState(a, b *AccountState) bool {
 	return a.HostID == b.HostID && a.ExternalID == b.ExternalID && a.Email == b.Email && a.Active == b.Active &&
 		a.Deleted == b.Deleted && a.Held == b.Held && a.RefusedEmail == b.RefusedEmail && a.ApprovedEmail == b.ApprovedEmail &&
 		slices.Equal(a.Grants, b.Grants) && a.Pending == b.Pending && a.Since.Equal(b.Since) && a.Frozen == b.Frozen &&
-		a.Unmanaged == b.Unmanaged && slices.Equal(a.Found, b.Found)
+		a.Unmanaged == b.Unmanaged && slices.Equal(a.Found, b.Found) && (a.Found == nil) == (b.Found == nil)
 }
 
 // load reads who of the subjects is not known yet, and lets their groups claim
@@ -151,37 +164,50 @@ func (w *work) person(ctx context.Context, directory Key, id string) (UserState,
 }
 
 // account works out the complete desired state of a user's account and what is
-// kept of it, and raises the event of changed roles.
+// kept of it, and raises the event of changed roles. It returns nil where the
+// host is not told.
 func (w *work) account(ctx context.Context, s *subject) (*Account, error) {
 	w.pace.Step()
+	if s.User == nil { // who calls has worked it out: there is no user to ask
+		w.wait(s.next)
+		if s.silent {
+			return nil, nil
+		}
+		a := w.farewell(s.Account, s.next, s.before)
+		a.Change = s.change
+		return a, nil
+	}
 	r := s.User
 	if s.next == nil {
-		s.next = new(AccountState)
 		if s.Account != nil {
-			*s.next = *s.Account
+			s.next = s.Account.intended()
 		} else {
-			s.next.User = r.Ref()
+			s.next = &AccountState{User: r.Ref()}
 			s.next.Email, _ = emailOf(r, w.dir.Policy.EmailSource)
 		}
 	}
 	next := s.next
 	next.ExternalID = r.ExternalID()
-	wanted := r.User().Active()
-	next.Active = wanted && next.Held == ""
-	if wanted {
+	if err := w.introduce(ctx, s); err != nil {
+		return nil, err
+	}
+	next.Active = r.User().Active() && next.Held == ""
+	if err := w.freeze(ctx, s); err != nil {
+		return nil, err
+	}
+	if next.Active || r.User().Active() && next.Pending&PendingCreate == 0 {
 		// A person who is out keeps the roles that were left behind, and gets
 		// today's when coming back (rule B3).
-		grants, err := w.grants(ctx, r, s.Groups, next.Grants)
+		grants, err := w.grants(ctx, r, s.told, next.Grants)
 		if err != nil {
 			return nil, err
 		}
 		next.Grants = grants
 	}
-	if err := w.freeze(ctx, s); err != nil {
-		return nil, err
-	}
-	if err := w.guard(ctx, s); err != nil {
-		return nil, err
+	if !w.postpone(s) {
+		if err := w.guard(ctx, s); err != nil {
+			return nil, err
+		}
 	}
 	var before []Grant
 	if s.Account != nil {
@@ -189,6 +215,11 @@ func (w *work) account(ctx context.Context, s *subject) (*Account, error) {
 	}
 	if !slices.Equal(before, next.Grants) && w.ledger != nil {
 		w.event(&Event{Type: UserRolesChanged, Data: r, Roles: next.Grants, PreviousRoles: before})
+	}
+	w.wait(next)
+	w.Withheld |= s.withheld
+	if s.unheard() {
+		return nil, nil
 	}
 	return w.describe(r, next, s.Groups, s.change), nil
 }
@@ -344,8 +375,8 @@ func (w *work) describe(r *Resource, state *AccountState, groups []GroupRef, cha
 		Tenant: w.Directory.Tenant, Directory: w.Directory.Directory,
 		HostID: state.HostID, ID: state.User.ID, ExternalID: state.ExternalID,
 		Email: state.Email, EmailVerified: registered(w.dir, state.Email),
-		Profile: profileOf(r), Active: state.Active, Held: state.Held,
-		Roles: slices.Clone(state.Grants), Groups: ownGroups(groups), Change: change, User: r,
+		Profile: toldProfile(r, state), Active: state.Active, Held: state.Held,
+		Roles: slices.Clone(state.Grants), Groups: ownGroups(toldGroups(state, groups)), Change: change, User: r,
 	}
 }
 
@@ -413,16 +444,37 @@ func (w *work) desired(ctx context.Context, id string) (*Account, error) {
 }
 
 // departed describes the account of a deleted user: no access, no roles but
-// those given by hand, which are the host's to keep.
+// those given by hand, which are the host's to keep. It is as it was where the
+// host was not told (rule B10) and where it was released (rule B9).
 func (w *work) departed(state *AccountState, last *Resource) *Account {
 	a := &Account{
 		Tenant: w.Directory.Tenant, Directory: w.Directory.Directory,
 		HostID: state.HostID, ID: state.User.ID, ExternalID: state.ExternalID,
 		Email: state.Email, EmailVerified: registered(w.dir, state.Email),
-		Roles: slices.Clone(state.Grants), Change: Deleted,
+		Active: state.Active, Roles: slices.Clone(state.Grants), Change: Deleted,
 	}
-	if last != nil {
-		a.Profile = profileOf(last)
+	if last != nil || state.Frozen != nil {
+		a.Profile = toldProfile(last, state)
+	}
+	if state.Active || state.Unmanaged {
+		a.Groups = ownGroups(toldGroups(state, nil))
+	}
+	if state.Unmanaged {
+		a.Held, a.Change = state.Held, Released
+		for i := range a.Roles {
+			a.Roles[i] = Grant{Role: a.Roles[i].Role, Source: Manual}
+		}
+		a.Roles = canonicalGrants(a.Roles)
+	}
+	return a
+}
+
+// farewell describes the account of a user who is not there any more, with the
+// profile that the host was told last.
+func (w *work) farewell(was, is *AccountState, last *Resource) *Account {
+	a := w.departed(is, last)
+	if was != nil && was.Frozen != nil {
+		a.Profile = toldProfile(last, was)
 	}
 	return a
 }
@@ -436,6 +488,9 @@ func (w *work) inform(ctx context.Context, accounts []*Account) error {
 	}
 	var failed []error
 	for _, a := range accounts {
+		if a == nil {
+			continue
+		}
 		var told *Account
 		if w.committer != nil {
 			told = new(*a) // a is the host's from here on

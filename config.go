@@ -37,6 +37,16 @@ type Config struct {
 	// request is rolled back.
 	ProvisionTimeout time.Duration
 
+	// DeferGrants is how many accounts one request on a group tells the host of
+	// at once, where they only gain; for those beyond it the gain waits for
+	// [Engine.Reconcile] (rule B6). Who loses anything is told at once, whatever
+	// the number. Who waits has [PendingGrants] and is found by
+	// [AccountReader.Waiting]; the next request that affects such a person passes
+	// the gain on too. Only who runs something that looks for them sets it, as
+	// package directory does, to 1,000. 0: everybody is told at once. It needs a
+	// [Ledger].
+	DeferGrants int
+
 	// DirectHooks calls the hooks on the goroutine of the request and without a
 	// deadline, which saves some microseconds of it. It is for a host whose
 	// hooks return at once because they touch nothing but memory: one that hangs
@@ -142,6 +152,9 @@ func (c *Config) resolve() (Config, error) {
 	}
 	if r.ProvisionTimeout < 0 {
 		return r, errors.New("scim: Config.ProvisionTimeout is negative")
+	}
+	if r.DeferGrants < 0 {
+		return r, errors.New("scim: Config.DeferGrants is negative")
 	}
 	if r.CursorKey != nil && len(r.CursorKey) != cursorKeySize {
 		return r, fmt.Errorf("scim: Config.CursorKey has %d bytes; it must have %d, drawn at random", len(r.CursorKey), cursorKeySize)

@@ -58,6 +58,8 @@ func NewEngine(store Store, roles RoleMapper, cfg *Config) (*Engine, error) {
 	switch {
 	case e.ledger == nil && resolved.Directories != nil:
 		return nil, errors.New("scim: Config.Directories needs a store that is a Ledger: what is counted must be kept with the accounts")
+	case e.ledger == nil && resolved.DeferGrants > 0:
+		return nil, errors.New("scim: Config.DeferGrants needs a store that is a Ledger: who waits for a grant must be kept")
 	case e.usage != nil && resolved.Directories == nil:
 		return nil, errors.New("scim: a Provisioner that is a UsageReporter needs Config.Directories (package directory): without it nobody counts administrators and seats")
 	}
@@ -72,6 +74,9 @@ func (e *Engine) checkDirectory(d *Directory) error {
 	if e.ledger == nil && (d.Policy.Email == KeepEmail || d.Policy.Domain == GuestDomain || d.Policy.RejoinByEmail) {
 		return errors.New("scim: KeepEmail, GuestDomain and RejoinByEmail need a store that is a Ledger: the account differs from the user, and that must be kept")
 	}
+	if e.ledger == nil && (d.Policy.Off != 0 || len(d.Claims) > 0) {
+		return errors.New("scim: Policy.Off and Claims need a store that is a Ledger: what is not passed on, and to whom an account belonged, must be kept")
+	}
 	return nil
 }
 
@@ -81,6 +86,7 @@ type request struct {
 	dir      *Directory
 	lenience attr.Lenience
 	self     bool         // about the user whose credential it is, /Me
+	own      bool         // an administrator's or the library's doing, not the provider's
 	recorded bool         // the request log has its line, or is to have none
 	unless   versionMatch // If-None-Match
 
@@ -118,6 +124,9 @@ type work struct {
 	toldAt map[string]int     // by user id; where there is no transaction
 	owed   []Delivery         // calls of Committed
 	claims map[string]Binding // of the directory, read once
+
+	regroup regrouping // what the request does to the members of a group
+	idle    bool       // nothing was to be done: the request log has no line of it
 }
 
 // event notes something that happened.
@@ -177,7 +186,7 @@ func (e *Engine) write(ctx context.Context, q *request, retry bool, fn func(ctx 
 
 // begin returns the work of the request, with nothing done.
 func (q *request) begin(e *Engine, tx Tx) *work {
-	q.Changed = nil
+	q.Changed, q.Withheld = nil, 0
 	q.work = work{Engine: e, request: q, tx: tx}
 	q.work.events = q.work.few[:0]
 	q.work.useMapper()
@@ -207,7 +216,7 @@ func (w *work) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if d.Disabled {
+	if d.Disabled && !w.own {
 		return errDisabled()
 	}
 	w.dir, w.lenience = d, d.lenience()
@@ -241,6 +250,9 @@ func (w *work) finish(ctx context.Context) error {
 		}
 	}
 	w.Duration = w.cfg.Now().Sub(w.Time)
+	if w.idle {
+		return nil
+	}
 	return w.tx.Log(ctx, &w.LogEntry)
 }
 

@@ -49,6 +49,7 @@ func (w *work) createGroup(ctx context.Context, r *Resource, members []Member) (
 	if err != nil {
 		return nil, err
 	}
+	w.regroup.group = groupRef(created)
 	return result.Group, w.tellUsers(ctx, affected)
 }
 
@@ -138,6 +139,7 @@ func (w *work) membersChanged(res *MemberResult) (affected []string, err error) 
 	}
 	affected = make([]string, 0, len(res.Added)+len(res.Removed))
 	w.events = slices.Grow(w.events, 2*cap(affected)) // a membership and perhaps a role each
+	w.regroup.added = res.Added
 	for i, list := range [][]Member{res.Added, res.Removed} {
 		kind := MembershipAdded
 		if i == 1 {
@@ -203,6 +205,7 @@ func (w *work) updateGroup(ctx context.Context, before, next *Resource, change M
 			return nil, err
 		}
 	}
+	w.regroup.group = groupRef(before)
 	return after, w.tellUsers(ctx, affected)
 }
 
@@ -353,6 +356,7 @@ func (w *work) deleteGroup(ctx context.Context, r *Resource) error {
 	if err := w.leftGroups(ctx, Member{Value: r.id, Type: "Group"}, parents[0]); err != nil {
 		return err
 	}
+	w.regroup.group = groupRef(r)
 	return w.tellUsers(ctx, users)
 }
 

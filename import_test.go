@@ -42,6 +42,7 @@ var mayImport = map[string][]string{
 	"directory":     append([]string{"roles"}, elseMayImport...),
 	"memstore":      append([]string{"directory", "events"}, elseMayImport...),
 	"sqlstore":      append([]string{"directory", "events"}, elseMayImport...),
+	"storetest":     append([]string{"directory"}, elseMayImport...), // it checks directory.Storage too
 	"portal":        append([]string{"directory", "events"}, elseMayImport...),
 	"cmd/scimcheck": append([]string{"scimtest"}, elseMayImport...),
 }
@@ -122,6 +123,7 @@ func TestImportRuleCatches(t *testing.T) {
 		{"root imports leaf", "scim.go", modulePath + "/patch", ""},
 		{"root has HTTP", "handler.go", "net/http", ""},
 		{"directory imports roles", "directory/a.go", modulePath + "/roles", ""},
+		{"suite imports directory", "storetest/a.go", modulePath + "/directory", ""},
 		{"store imports events", "memstore/a.go", modulePath + "/events", ""},
 		{"store imports root", "memstore/a.go", modulePath, ""},
 		{"portal imports directory", "portal/a.go", modulePath + "/directory", ""},

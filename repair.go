@@ -12,13 +12,17 @@ import (
 func (e *Engine) system(d *Directory, actor string) *request {
 	return &request{
 		LogEntry: LogEntry{ID: newRequestID(), Time: e.cfg.Now(), Directory: d.Key(), Actor: actor, Method: "-", Path: actor, Status: http.StatusOK},
-		dir:      d, lenience: d.lenience(),
+		dir:      d, lenience: d.lenience(), own: true,
 	}
 }
 
 // Resync tells the Provisioner about users of the directory again, with their
-// complete desired state (rule B12). It is safe at any time. Unknown ids are
-// an error wrapping ErrNotFound, and nobody is told.
+// complete desired state (rule B12), as one transaction. It is safe at any time.
+// The host is told of deleted users too, that they have no access; not of those
+// that it was never told of (rule B10), that have come back as another user or
+// that were released (rule B9). What is switched off is told as it was last. Ids
+// that are no user's and never were are an error wrapping ErrNotFound, and nobody
+// is told.
 func (e *Engine) Resync(ctx context.Context, d *Directory, users ...string) error {
 	if err := e.checkDirectory(d); err != nil {
 		return err
@@ -31,14 +35,25 @@ func (e *Engine) Resync(ctx context.Context, d *Directory, users ...string) erro
 		}
 		subjects := make([]subject, len(users))
 		for i, id := range users {
-			if people[i].User == nil {
+			p := people[i]
+			s := subject{id: id, UserState: p, known: true, change: Resynced}
+			switch {
+			case p.User != nil:
+			case p.Account == nil:
 				return fmt.Errorf("%w: user %s", ErrNotFound, id)
+			default:
+				s.next = w.departure(p.Account)
+				s.silent = p.Account.Unmanaged || p.Account.givenUp()
 			}
-			subjects[i] = subject{id: id, UserState: people[i], known: true, change: Resynced}
+			subjects[i] = s
 		}
 		return w.tell(ctx, subjects)
 	})
 }
+
+// givenUp reports whether nothing is left of a deleted user's account: the person
+// has come back with it, or the host was never told.
+func (a *AccountState) givenUp() bool { return a.HostID == "" && a.ExternalID == "" && a.Email == "" }
 
 // ApproveEmail lets the change of email that was refused or held back for the
 // user happen (rule A4): at once where the directory has it already, else when
@@ -58,8 +73,9 @@ func (e *Engine) ApproveEmail(ctx context.Context, d *Directory, user string) er
 	})
 }
 
-// Release gives a held account the access that it was denied. It is refused
-// while another account of the directory has the same email.
+// Release gives a held account the access that it was denied. One that was held
+// for review ([HeldForReview]) is linked, with the roles that were found (rule
+// A7). It is refused while another account of the directory has the same email.
 func (e *Engine) Release(ctx context.Context, d *Directory, user string) error {
 	return e.changeAccount(ctx, d, user, func(ctx context.Context, w *work, r *Resource, a *AccountState) error {
 		if a.Held == "" {
@@ -96,12 +112,17 @@ func (e *Engine) changeAccount(ctx context.Context, d *Directory, user string, c
 		if person.User == nil || person.Account == nil {
 			return fmt.Errorf("%w: user %s", ErrNotFound, user)
 		}
-		next := *person.Account
-		if err := change(ctx, w, person.User, &next); err != nil {
+		next := person.Account.intended()
+		if err := change(ctx, w, person.User, next); err != nil {
 			return err
 		}
-		w.holdEvents(person.Account, &next, person.User)
-		return w.tellOne(ctx, subject{id: user, UserState: person, known: true, next: &next, change: Updated})
+		w.holdEvents(person.Account, next, person.User)
+		s := subject{id: user, UserState: person, known: true, next: next, change: Updated}
+		if person.Account.Held == HeldForReview && next.Held == "" {
+			s.change = Linked
+			w.event(&Event{Type: UserLinked, Data: person.User, Roles: withManual(nil, next.Found)})
+		}
+		return w.tellOne(ctx, s)
 	})
 }
 

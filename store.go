@@ -263,7 +263,7 @@ type AccountState struct {
 	ExternalID string  // the user's, kept when the user is deleted
 	Email      string  // the account's email; the user's may differ (rule A4)
 	Active     bool    // the host was told that the person has access
-	Deleted    bool    // the user was deleted
+	Deleted    bool    // the user was deleted; the account can still be Active (rules B9, B10)
 	Held       string  // why the account has no access although the user is active; "" if it is not held; kept when the user is deleted
 	Grants     []Grant // in canonical order; includes manual ones
 
@@ -282,7 +282,8 @@ type AccountState struct {
 	Frozen *Frozen
 
 	// Found are the roles that the person had before the account was linked
-	// (rule A7), for [RestoreAccounts].
+	// (rule A7), for [RestoreAccounts]: empty, but not nil, where the account was
+	// linked and had none. nil: it was not linked.
 	Found []string
 
 	// Unmanaged says that the directory was retired and the account released to
@@ -312,7 +313,11 @@ const (
 // switched off.
 type Frozen struct {
 	Profile *Profile   `json:"profile,omitempty"` // nil: it is not frozen
-	Groups  []GroupRef `json:"groups,omitempty"`  // meaningful with PendingGroups
+	Groups  []GroupRef `json:"groups,omitempty"`  // meaningful with PendingGroups or PendingGrants, and where the user is deleted
+
+	// Email is the email that the account is to have; AccountState.Email is the
+	// one that the host was told, RefusedEmail is set. "": it is not frozen.
+	Email string `json:"email,omitempty"`
 }
 
 // Reasons for which the library holds an account by itself and lets it go when
@@ -322,6 +327,11 @@ const (
 	HeldForDomain = "the email is outside the organization's registered domains"
 	HeldForEmail  = "another person's account still has this email"
 	HeldForSeat   = "the organization has no seat left"
+
+	// HeldForReview is the default for a person whom the host knows and who
+	// must not simply be linked (rule A7). It stands until [Engine.Release],
+	// which links the account.
+	HeldForReview = "the application has an account with this email that needs a review first"
 )
 
 // A UserState is a user of a directory with what is kept beside it.

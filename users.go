@@ -27,19 +27,32 @@ func (w *work) createUser(ctx context.Context, r *Resource) (*Resource, error) {
 	}
 	next := &AccountState{User: r.Ref(), ExternalID: r.ExternalID(), Email: email, Held: held}
 	change := Created
-	again, err := w.rejoin(ctx, r, email, next)
+	old, err := w.rejoin(ctx, r, email, next)
 	if err != nil {
 		return nil, err
+	}
+	var takes *AccountState
+	switch {
+	case old == nil:
+	case old.lingers():
+		takes, change = old, Updated
+	case old.User.Directory != w.Directory || old.Unmanaged:
+		change = Linked
 	}
 	if kept, err := w.keptBy(ctx, r, next.Email); err != nil {
 		return nil, err
 	} else if kept {
 		next.Held = HeldForEmail
 	}
-	if !again && w.resolver != nil {
-		if change, err = w.resolve(ctx, r, next); err != nil {
+	if old == nil && w.resolver != nil && !w.dir.Policy.Off.Has(CreateUsers) {
+		answer, err := w.ask(ctx, r, next)
+		if err != nil {
 			return nil, err
 		}
+		if answer.kind == resolveRefuse {
+			return nil, refuse(http.StatusForbidden, "", cmp.Or(answer.reason, refusedByHost))
+		}
+		change = w.resolve(answer, next)
 	}
 	created, err := w.tx.Create(ctx, r)
 	if err != nil {
@@ -52,29 +65,19 @@ func (w *work) createUser(ctx context.Context, r *Resource) (*Resource, error) {
 	if next.Held != "" {
 		w.event(&Event{Type: UserHeld, Data: created, Note: next.Held})
 	}
-	return created, w.tellOne(ctx, subject{id: created.id, UserState: UserState{User: created}, known: true, next: next, change: change})
+	return created, w.tellOne(ctx, subject{id: created.id, UserState: UserState{User: created}, known: true, next: next, change: change, takes: takes})
 }
 
 // rejoin gives a person who was deleted and comes back the same host account
-// (rule B4), with the roles that were given by hand and, if it was, held for
-// review. What was kept for that is given up: a host account is one person's.
-func (w *work) rejoin(ctx context.Context, r *Resource, email string, next *AccountState) (bool, error) {
-	var old *AccountState
-	var err error
-	if ext := r.ExternalID(); ext != "" {
-		if old, err = w.tx.Departed(ctx, w.Directory, ext, ""); err != nil {
-			return false, err
-		}
+// (rule B4), or the one that a retired directory gave (rule B9), with the roles
+// that were given by hand and, if it was, held for review. What was kept for that
+// is given up: a host account is one person's. It returns nil if there is none.
+func (w *work) rejoin(ctx context.Context, r *Resource, email string, next *AccountState) (*AccountState, error) {
+	old, err := w.formerly(ctx, r, email)
+	if old == nil || err != nil {
+		return nil, err
 	}
-	if old == nil && w.dir.Policy.RejoinByEmail && registered(w.dir, email) {
-		if old, err = w.tx.Departed(ctx, w.Directory, "", FoldEmail(email)); err != nil {
-			return false, err
-		}
-	}
-	if old == nil || old.HostID == "" {
-		return false, nil
-	}
-	next.HostID = old.HostID
+	next.HostID, next.Found = old.HostID, old.Found
 	for _, g := range old.Grants {
 		if g.Source == Manual {
 			next.Grants = append(next.Grants, g)
@@ -85,50 +88,53 @@ func (w *work) rejoin(ctx context.Context, r *Resource, email string, next *Acco
 		next.Email, next.RefusedEmail = old.Email, email
 		if err := w.freeEmail(ctx, r, old.Email); err != nil {
 			if !errors.Is(err, ErrUniqueness) {
-				return false, err
+				return nil, err
 			}
 			next.Held = "the email that this account had is another person's now"
 		}
 	}
-	if old.Held != "" && old.Held != HeldForDomain { // the domain is checked anew
+	switch old.Held {
+	case "", HeldForDomain, HeldForEmail, HeldForSeat: // checked anew
+	default:
 		next.Held = old.Held
 	}
-	return true, w.tx.PutAccount(ctx, &AccountState{User: old.User, Deleted: true})
+	return old, w.keep(ctx, old, &AccountState{User: old.User, Deleted: true})
 }
 
-// resolve asks the host whether it knows the person (rule A7).
-func (w *work) resolve(ctx context.Context, r *Resource, next *AccountState) (Change, error) {
-	var answer Resolution
+// refusedByHost is why a person is refused whom the host does not want.
+const refusedByHost = "the application refuses to manage this account"
+
+// ask asks the host whether it knows the person (rule A7).
+func (w *work) ask(ctx context.Context, r *Resource, next *AccountState) (answer Resolution, err error) {
 	asked := w.describe(r, next, nil, Created)
 	asked.Active = r.User().Active() && next.Held == ""
 	resolver := w.resolver // w may be used again before an abandoned hook looks
-	err := w.hooks.call(ctx, func(ctx context.Context) (err error) {
+	err = w.hooks.call(ctx, func(ctx context.Context) (err error) {
 		answer, err = resolver.ResolveExisting(ctx, asked)
 		return err
 	})
-	if err != nil {
-		return "", err
-	}
+	return answer, err
+}
+
+// resolve makes of the host's answer, which is no refusal, what becomes of the
+// account (rule A7).
+func (w *work) resolve(answer Resolution, next *AccountState) Change {
 	switch answer.kind {
-	case resolveCreate:
-		return Created, nil
-	case resolveRefuse:
-		return "", refuse(http.StatusForbidden, "", cmp.Or(answer.reason, "the application refuses to manage this account"))
 	case resolveHold:
 		next.Held = cmp.Or(answer.reason, "the application wants to review this account")
-		return Created, nil
-	case resolveExisting:
-		if answer.protected || !registered(w.dir, next.Email) {
-			next.HostID = answer.hostID
-			next.Held = "the application has an account with this email that needs a review first"
-			next.Grants = withManual(nil, answer.roles)
-			return Created, nil
-		}
-	case resolveLink:
+		return Created
+	case resolveExisting, resolveLink:
+	case resolveCreate, resolveRefuse:
+		return Created
 	}
 	next.HostID = answer.hostID
+	next.Found = append([]string{}, answer.roles...)
 	next.Grants = withManual(nil, answer.roles)
-	return Linked, nil
+	if answer.kind == resolveExisting && (answer.protected || !registered(w.dir, next.Email)) {
+		next.Held = HeldForReview
+		return Created
+	}
+	return Linked
 }
 
 // uniqueEmail refuses an email that is another user's of the directory (rule
@@ -212,7 +218,19 @@ func (w *work) freeEmail(ctx context.Context, r *Resource, email string) error {
 // as existing: two people never have one email, and neither is told a lie.
 func (w *work) keptBy(ctx context.Context, r *Resource, email string) (bool, error) {
 	keeper, err := w.tx.Keeper(ctx, w.Directory, FoldEmail(email))
+	if keeper == nil && err == nil {
+		keeper, err = w.lingering(ctx, email)
+	}
 	return keeper != nil && keeper.User.ID != r.id, err
+}
+
+// isFree reports whether freeEmail refuses the email.
+func (w *work) isFree(ctx context.Context, r *Resource, email string) (bool, error) {
+	err := w.freeEmail(ctx, r, email)
+	if errors.Is(err, ErrUniqueness) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // updateUser stores what a PUT or PATCH made of a person.
@@ -231,7 +249,7 @@ func (w *work) updateUser(ctx context.Context, before, next *Resource) (*Resourc
 	email := emailChangeOf(w.dir, before, next)
 	state := &AccountState{User: before.Ref(), Email: email.was}
 	if account != nil {
-		*state = *account
+		state = account.intended()
 	}
 	had := state.Email
 	if err := keepEmail(w.dir, email, before, next, state); err != nil {
@@ -264,7 +282,7 @@ func (w *work) updateUser(ctx context.Context, before, next *Resource) (*Resourc
 	w.event(&Event{Type: kind, Data: after, Previous: before})
 	w.holdEvents(account, state, after)
 	person.User = after
-	return after, w.tellOne(ctx, subject{id: after.id, UserState: person, known: true, next: state, change: change})
+	return after, w.tellOne(ctx, subject{id: after.id, UserState: person, known: true, next: state, change: change, before: before})
 }
 
 // recheck applies the rules of creation again where a change touches them: on
@@ -312,12 +330,22 @@ func (w *work) deleteUser(ctx context.Context, r *Resource) error {
 	}
 	next := AccountState{User: r.Ref(), ExternalID: r.ExternalID()}
 	next.Email, _ = emailOf(r, w.dir.Policy.EmailSource)
-	if person.Account != nil {
-		next = *person.Account
-		next.Grants = slices.DeleteFunc(slices.Clone(next.Grants), func(g Grant) bool { return g.Source != Manual })
+	var account *Account // as the host is told of it
+	switch was := person.Account; {
+	case was != nil && was.Pending&PendingCreate != 0: // the host knows nobody
+		next = AccountState{User: r.Ref(), Deleted: true}
+		w.Withheld |= CreateUsers
+	case was != nil && was.Active && w.dir.Policy.Off.Has(DeactivateUsers):
+		next = *linger(UserState{User: r, Account: was, Groups: person.Groups})
+		w.Withheld |= DeactivateUsers
+	default:
+		if was != nil {
+			next = *was.left()
+		}
+		next.Active, next.Deleted = false, true
+		account = w.farewell(was, &next, r)
 	}
-	next.Active, next.Deleted = false, true
-	account := w.departed(&next, r)
+	w.wait(&next)
 	steps := []func() error{
 		func() error { return w.tx.Delete(ctx, r.Ref(), r.version) },
 		func() error { return w.inform(ctx, []*Account{account}) },
@@ -334,6 +362,17 @@ func (w *work) deleteUser(ctx context.Context, r *Resource) error {
 	if err := w.leftGroups(ctx, Member{Value: r.id, Type: "User"}, person.Groups); err != nil {
 		return err
 	}
-	next.HostID = cmp.Or(account.HostID, next.HostID)
+	if account != nil {
+		next.HostID = cmp.Or(account.HostID, next.HostID)
+	}
 	return w.keep(ctx, person.Account, &next)
+}
+
+// left returns the state of an account whose user has gone: no access, no roles
+// but those given by hand, nothing that waits but a hold.
+func (a *AccountState) left() *AccountState {
+	next := *a
+	next.Grants = slices.DeleteFunc(slices.Clone(next.Grants), func(g Grant) bool { return g.Source != Manual })
+	next.Active, next.Deleted, next.Pending, next.Frozen = false, true, 0, nil
+	return &next
 }

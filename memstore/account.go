@@ -269,8 +269,8 @@ func (a *accounts) detach(slot uint32, r *row, id string) {
 // id before.
 func (a *accounts) attach(slot uint32, r *row, id string) {
 	if p := a.detached[id]; p != nil {
+		a.setDetached(id, nil) // first: what is noted by id is then noted anew
 		a.setRow(slot, r, id, p)
-		a.setDetached(id, nil)
 	}
 }
 

@@ -27,7 +27,12 @@ var accountCases = []testCase{
 				User: userRef(p.key(), "u"), HostID: "host 'u'", ExternalID: "Ext\"\\", Email: "Ann@X.test", Active: true, Held: "why é", RefusedEmail: "r@x.test", ApprovedEmail: "a@x.test",
 				Grants: []scim.Grant{{Role: "admin", Source: scim.FromGroup, Group: "g"}, {Role: "admin", Source: scim.Manual}, {Role: "viewer", Source: scim.FromDefault}},
 			}
-			for _, a := range []*scim.AccountState{{User: whole.User}, whole, {User: whole.User, HostID: "other", Active: false}, {User: whole.User, Grants: whole.Grants[1:]}} {
+			rare := waitingAccount(whole.User)
+			unmanaged := &scim.AccountState{User: whole.User, HostID: "h", Unmanaged: true}
+			groups := &scim.AccountState{User: whole.User, Pending: scim.PendingGroups, Frozen: &scim.Frozen{Groups: rare.Frozen.Groups}}
+			for _, a := range []*scim.AccountState{
+				{User: whole.User}, whole, rare, whole, {User: whole.User, HostID: "other", Active: false}, unmanaged, groups, {User: whole.User, Grants: whole.Grants[1:]},
+			} {
 				p.put(a)
 				p.sameAccount(p.state().Account, a)
 			}
@@ -341,6 +346,9 @@ func (p *probe) sameAccount(got, want *scim.AccountState) {
 	p.must(got != nil, "there is no account, want %+v", want)
 	g, w := *got, *want
 	p.must(slices.Equal(g.Grants, w.Grants), "the account has the grants %v, want %v", g.Grants, w.Grants)
-	g.Grants, w.Grants = nil, nil
+	p.must(g.Since.Equal(w.Since), "the account waits since %v, want %v", g.Since, w.Since)
+	p.must(slices.Equal(g.Found, w.Found), "the account was found with the roles %q, want %q", g.Found, w.Found)
+	p.must(jsonOf(g.Frozen) == jsonOf(w.Frozen), "of the account is frozen %s, want %s", jsonOf(g.Frozen), jsonOf(w.Frozen))
+	g.Grants, g.Since, g.Found, g.Frozen = w.Grants, w.Since, w.Found, w.Frozen
 	p.must(fmt.Sprintf("%+v", g) == fmt.Sprintf("%+v", w), "the account is %+v, want %+v", g, w)
 }

@@ -12,11 +12,12 @@ import (
 
 	scim "github.com/muster-id/scim"
 	"github.com/muster-id/scim/attr"
+	"github.com/muster-id/scim/directory"
 )
 
 // A careless store is a Ledger over a good one, with one bug, or with none.
 type careless struct {
-	scim.Ledger
+	directory.Storage
 	bug string
 	*carelessState
 }
@@ -33,10 +34,11 @@ type carelessState struct {
 	groups   map[string][]scim.GroupRef
 	accounts map[string]*scim.AccountState
 	meet     meeting
+	control  controlState
 }
 
-func newCareless(bug string, good scim.Ledger) *careless {
-	return &careless{Ledger: good, bug: bug, carelessState: &carelessState{groups: map[string][]scim.GroupRef{}, accounts: map[string]*scim.AccountState{}, meet: make(meeting)}}
+func newCareless(bug string, good directory.Storage) *careless {
+	return &careless{Storage: good, bug: bug, carelessState: &carelessState{groups: map[string][]scim.GroupRef{}, accounts: map[string]*scim.AccountState{}, meet: make(meeting)}}
 }
 
 // reopened is the store after the program was started again.
@@ -60,7 +62,7 @@ func (c *careless) Get(ctx context.Context, ref scim.Ref, opts scim.GetOptions) 
 			return open.Get(ctx, ref, opts)
 		}
 	}
-	return c.Ledger.Get(ctx, ref, opts)
+	return c.Storage.Get(ctx, ref, opts)
 }
 
 func (c *careless) Create(ctx context.Context, r *scim.Resource) (*scim.Resource, error) {
@@ -68,11 +70,11 @@ func (c *careless) Create(ctx context.Context, r *scim.Resource) (*scim.Resource
 		c.lock.Lock()
 		defer c.lock.Unlock()
 	}
-	return c.Ledger.Create(ctx, r)
+	return c.Storage.Create(ctx, r)
 }
 
 func (c *careless) Delete(ctx context.Context, ref scim.Ref, was scim.Version) error {
-	return c.Ledger.Do(ctx, ref.Directory.Tenant, func(ctx context.Context, tx scim.Tx) error {
+	return c.Storage.Do(ctx, ref.Directory.Tenant, func(ctx context.Context, tx scim.Tx) error {
 		if c.bug == "bindings go with their group" && ref.Type == "Group" {
 			bound, err := tx.Bindings(ctx, ref.Directory)
 			if err != nil {
@@ -98,6 +100,9 @@ type carelessTx struct {
 	refused error
 	before  *scim.Resource // read too early
 	redo    []func()
+	tenant  string
+	tally   *scim.Tally // as it was put
+	own     []scim.Ref  // accounts that were put
 }
 
 // Methods of both are the Tx's, unless they are below.
@@ -131,10 +136,10 @@ func (x *carelessTx) refuse(err error) error {
 
 func (x *carelessTx) Create(ctx context.Context, r *scim.Resource) (*scim.Resource, error) {
 	if x.bug == "ended transactions write on" && x.ended.Load() {
-		return x.store.Ledger.Create(ctx, r)
+		return x.store.Storage.Create(ctx, r)
 	}
 	if x.bug == "transactions take any tenant" && strings.HasSuffix(r.Directory().Tenant, "-other") {
-		return x.store.Ledger.Create(context.Background(), r)
+		return x.store.Storage.Create(context.Background(), r)
 	}
 	created, err := x.Tx.Create(ctx, r)
 	return created, x.refuse(err)
@@ -202,13 +207,25 @@ func (x *carelessTx) PutAccount(ctx context.Context, a *scim.AccountState) error
 		}
 	case "emails are kept folded":
 		own.Email = scim.FoldEmail(a.Email)
+	case "pending is lost":
+		own.Pending = 0
+	case "since to the millisecond":
+		own.Since = a.Since.Truncate(time.Millisecond)
+	case "frozen profiles are lost":
+		own.Frozen = nil
+	case "found roles are lost":
+		own.Found = nil
+	case "released accounts are managed":
+		own.Unmanaged = false
 	case "rollback keeps accounts":
 		x.redo = append(x.redo, func() {
-			_ = x.store.Ledger.Do(context.Background(), a.User.Directory.Tenant, func(ctx context.Context, tx scim.Tx) error { return tx.PutAccount(ctx, &own) })
+			_ = x.store.Storage.Do(context.Background(), a.User.Directory.Tenant, func(ctx context.Context, tx scim.Tx) error { return tx.PutAccount(ctx, &own) })
 		})
 	}
+	x.own = append(x.own, a.User)
 	x.mu.Lock()
 	x.accounts[a.User.ID] = &own
+	x.control.put = append(x.control.put, &own)
 	x.mu.Unlock()
 	return x.Tx.PutAccount(ctx, &own)
 }
@@ -288,7 +305,7 @@ func (x *carelessTx) Append(ctx context.Context, events ...*scim.Event) error {
 func (x *carelessTx) Log(ctx context.Context, entry *scim.LogEntry) error {
 	switch x.bug {
 	case "the log is apart":
-		return x.store.Ledger.Log(context.Background(), entry)
+		return x.store.Storage.Log(context.Background(), entry)
 	case "log entries are pointers":
 		return x.store.Log(ctx, entry)
 	}
@@ -313,11 +330,11 @@ func (c *careless) Do(ctx context.Context, tenant string, fn func(context.Contex
 		c.lock.Lock()
 		defer c.lock.Unlock()
 	}
-	x := &carelessTx{store: c, bug: c.bug, carelessState: c.carelessState}
+	x := &carelessTx{store: c, bug: c.bug, tenant: tenant, carelessState: c.carelessState}
 	outer := ctx
 	switch c.bug {
 	case "reads before its turn":
-		x.before, _ = c.Ledger.Get(context.Background(), userRef(scim.Key{Tenant: tenant, Directory: "main"}, "counter"), scim.GetOptions{})
+		x.before, _ = c.Storage.Get(context.Background(), userRef(scim.Key{Tenant: tenant, Directory: "main"}, "counter"), scim.GetOptions{})
 		if x.before != nil {
 			c.meet.another()
 		}
@@ -332,11 +349,11 @@ func (c *careless) Do(ctx context.Context, tenant string, fn func(context.Contex
 		open := c.open
 		c.mu.Unlock()
 		if open != nil {
-			return fn(ctx, &carelessTx{Tx: ownTx{open, c}, store: c, bug: c.bug, carelessState: c.carelessState})
+			return fn(ctx, &carelessTx{Tx: ownTx{open, c}, store: c, bug: c.bug, tenant: tenant, carelessState: c.carelessState})
 		}
 	}
 	var caught any
-	err = c.Ledger.Do(outer, tenant, func(ctx context.Context, tx scim.Tx) (err error) {
+	err = c.Storage.Do(outer, tenant, func(ctx context.Context, tx scim.Tx) (err error) {
 		x.Tx = tx
 		c.mu.Lock()
 		was := c.open
@@ -351,7 +368,7 @@ func (c *careless) Do(ctx context.Context, tenant string, fn func(context.Contex
 				caught = recover()
 			}
 		}()
-		err = fn(ctx, x)
+		err = fn(context.WithValue(ctx, withinKey{}, true), x)
 		if c.bug == "errors are committed" && errors.Is(err, errRefused) {
 			return nil
 		}
@@ -383,7 +400,7 @@ type ownTx struct {
 func (x ownTx) Create(_ context.Context, r *scim.Resource) (*scim.Resource, error) {
 	other := r.Ref().Directory
 	other.Tenant += "-own"
-	return r, x.store.Ledger.Log(context.Background(), &scim.LogEntry{Directory: other})
+	return r, x.store.Storage.Log(context.Background(), &scim.LogEntry{Directory: other})
 }
 
 func (c *careless) Log(ctx context.Context, entry *scim.LogEntry) error {
@@ -399,8 +416,16 @@ func (c *careless) Log(ctx context.Context, entry *scim.LogEntry) error {
 		own := *entry
 		own.Ignored = nil
 		entry = &own
+	case c.bug == "log entries lose what was withheld":
+		own := *entry
+		own.Withheld = 0
+		entry = &own
+	case c.bug == "log entries lose their reason":
+		own := *entry
+		own.Reason = ""
+		entry = &own
 	}
-	return c.Ledger.Log(ctx, entry)
+	return c.Storage.Log(ctx, entry)
 }
 
 func (c *careless) Requests(ctx context.Context, key scim.Key, limit int) ([]*scim.LogEntry, error) {
@@ -410,13 +435,13 @@ func (c *careless) Requests(ctx context.Context, key scim.Key, limit int) ([]*sc
 		defer c.mu.Unlock()
 		return slices.Clone(c.entries), nil
 	case "requests oldest first":
-		all, err := c.Ledger.Requests(ctx, key, 1<<20)
+		all, err := c.Storage.Requests(ctx, key, 1<<20)
 		slices.Reverse(all)
 		return all[:min(limit, len(all))], err
 	case "requests without limit":
 		limit = 1 << 20
 	}
-	return c.Ledger.Requests(ctx, key, limit)
+	return c.Storage.Requests(ctx, key, limit)
 }
 
 func (c *careless) Events(ctx context.Context, tenant string, after uint64, limit int) ([]*scim.Event, error) {
@@ -426,15 +451,26 @@ func (c *careless) Events(ctx context.Context, tenant string, after uint64, limi
 	case "events without limit":
 		limit = 1 << 20
 	case "events the latest first":
-		all, err := c.Ledger.Events(ctx, tenant, after, limit)
+		all, err := c.Storage.Events(ctx, tenant, after, limit)
 		slices.Reverse(all)
 		return all, err
+	case "events lose their name":
+		all, err := c.Storage.Events(ctx, tenant, after, limit)
+		for i, e := range all {
+			own := *e
+			own.Name = ""
+			all[i] = &own
+		}
+		return all, err
 	case "events show what is now":
-		all, err := c.Ledger.Events(ctx, tenant, after, limit)
+		all, err := c.Storage.Events(ctx, tenant, after, limit)
 		all = slices.Clone(all)
 		for i, e := range all {
 			own := *e
-			if now, err := c.Ledger.Get(ctx, e.Data.Ref(), scim.GetOptions{}); err == nil {
+			if e.Data == nil {
+				continue
+			}
+			if now, err := c.Storage.Get(ctx, e.Data.Ref(), scim.GetOptions{}); err == nil {
 				own.Data = now
 			} else {
 				own.Data = e.Data.WithMeta(scim.Meta{})
@@ -443,14 +479,14 @@ func (c *careless) Events(ctx context.Context, tenant string, after uint64, limi
 		}
 		return all, err
 	}
-	return c.Ledger.Events(ctx, tenant, after, limit)
+	return c.Storage.Events(ctx, tenant, after, limit)
 }
 
 func (c *careless) Undelivered(ctx context.Context, tenant string, before time.Time, limit int) ([]scim.Delivery, error) {
 	if c.bug == "owed calls of any time" {
 		before = before.Add(1000 * time.Hour)
 	}
-	all, err := c.Ledger.Undelivered(ctx, tenant, before, limit)
+	all, err := c.Storage.Undelivered(ctx, tenant, before, limit)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.DeleteFunc(all, func(d scim.Delivery) bool { return slices.Contains(c.gone, d.ID) }), err
@@ -465,7 +501,7 @@ func (c *careless) Delivered(ctx context.Context, tenant string, deliveries ...s
 			}
 		}
 	case "delivered by user":
-		all, err := c.Ledger.Undelivered(ctx, tenant, moment.Add(1000*time.Hour), 1<<20)
+		all, err := c.Storage.Undelivered(ctx, tenant, moment.Add(1000*time.Hour), 1<<20)
 		if err != nil {
 			return err
 		}
@@ -475,5 +511,5 @@ func (c *careless) Delivered(ctx context.Context, tenant string, deliveries ...s
 			}
 		}
 	}
-	return c.Ledger.Delivered(ctx, tenant, deliveries...)
+	return c.Storage.Delivered(ctx, tenant, deliveries...)
 }

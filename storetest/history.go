@@ -31,6 +31,7 @@ func histories(seed uint64) testCase {
 type model struct {
 	directories map[scim.Key]*modelDirectory
 	events      []string
+	revision    uint64 // of the tally
 	deliveries  map[uint64]string
 }
 
@@ -53,7 +54,7 @@ func newModel(keys ...scim.Key) *model {
 }
 
 func (m *model) clone() *model {
-	c := &model{directories: map[scim.Key]*modelDirectory{}, events: slices.Clone(m.events), deliveries: maps.Clone(m.deliveries)}
+	c := &model{directories: map[scim.Key]*modelDirectory{}, events: slices.Clone(m.events), revision: m.revision, deliveries: maps.Clone(m.deliveries)}
 	for key, d := range m.directories {
 		n := &modelDirectory{
 			resources: maps.Clone(d.resources), members: map[string]map[string]bool{}, accounts: maps.Clone(d.accounts), bindings: maps.Clone(d.bindings), requests: slices.Clone(d.requests),
@@ -167,6 +168,7 @@ func (h *history) run() {
 			}
 			h.check(ctx, tx, work)
 			h.checkTx(ctx, tx, work)
+			h.checkAccounts(ctx, tx, work)
 			if h.IntN(4) == 0 {
 				h.check(h.ctx, h.store, committed)
 				h.checkLedger(committed)
@@ -186,6 +188,7 @@ func (h *history) run() {
 		}
 		h.check(h.ctx, h.store, committed)
 		h.checkLedger(committed)
+		h.checkAccounts(h.ctx, h.ledger, committed)
 	}
 }
 
@@ -372,13 +375,16 @@ func (h *history) changeMembers(ctx context.Context, s scim.MemberStore, d *mode
 func (h *history) changeTx(ctx context.Context, tx scim.Tx, m *model, key scim.Key) {
 	d := m.directories[key]
 	switch h.IntN(12) {
-	case 0:
+	case 0, 3:
 		a := scim.AccountState{
 			User: userRef(key, h.id("User")), HostID: h.pick("", "h1", "h2"), ExternalID: h.pick("", "x1"), Email: h.pick("", "s@x.test"), Active: h.IntN(2) == 0,
 			Held: h.pick("", "seat"), RefusedEmail: h.pick("", "r@x.test"), ApprovedEmail: h.pick("", "a@x.test"),
 		}
 		if h.IntN(2) == 0 {
 			a.Grants = []scim.Grant{{Role: h.pick("admin", "viewer"), Source: scim.FromGroup, Group: "g"}}
+		}
+		if h.IntN(3) == 0 {
+			a.Pending, a.Since, a.Found = scim.Pending(h.IntN(1<<7)), moment.Add(time.Duration(h.Int64N(1e9))), []string{h.pick("a", "b")}
 		}
 		h.step("account of %s in %s", a.User.ID, key.Directory)
 		d.accounts[a.User.ID] = a
@@ -400,6 +406,8 @@ func (h *history) changeTx(ctx context.Context, tx scim.Tx, m *model, key scim.K
 		given, err := tx.Deliver(ctx, scim.Delivery{User: userRef(key, h.id("User")), Change: scim.Updated, Since: moment})
 		h.agree(err, nil)
 		m.deliveries[given[0].ID] = given[0].User.ID
+		m.revision++
+		h.agree(tx.PutTally(ctx, &scim.Tally{Revision: m.revision}), nil)
 	default:
 		h.change(ctx, tx, m, key)
 	}
@@ -517,4 +525,60 @@ func (h *history) checkLedger(m *model) {
 		owed[d.ID] = d.User.ID
 	}
 	h.require(maps.Equal(owed, m.deliveries), "outstanding are %v, want %v", owed, m.deliveries)
+	tally, err := h.ledger.Tally(h.ctx, h.tenant)
+	h.agree(err, nil)
+	h.require(tally.Revision == m.revision, "the tally's revision is %d, want %d", tally.Revision, m.revision)
+}
+
+// checkAccounts compares how accounts are found. Outside of transactions none
+// may run: to find them may need the tenant's turn.
+func (h *history) checkAccounts(ctx context.Context, r scim.AccountReader, m *model) {
+	var all []*scim.AccountState
+	for _, key := range []scim.Key{h.key(), h.second()} {
+		var in []*scim.AccountState
+		for _, id := range slices.Sorted(maps.Keys(m.directories[key].accounts)) {
+			a := m.directories[key].accounts[id]
+			in = append(in, &a)
+		}
+		after := h.pick("", "u3", "u44", "u8")
+		later := func(a *scim.AccountState) bool { return a.User.ID > after }
+		got, err := r.Accounts(ctx, key, after, 100)
+		h.agree(err, nil)
+		h.sameAccounts("Accounts", got, chosen(in, later))
+		got, err = r.Waiting(ctx, key, after, 100)
+		h.agree(err, nil)
+		h.sameAccounts("Waiting", got, chosen(chosen(in, later), (*scim.AccountState).Waits))
+		all = append(all, in...)
+	}
+	host, email := h.pick("", "h1", "h2"), h.pick("", "s@x.test", "t@x.test")
+	got, err := r.People(ctx, h.tenant, host, email)
+	h.agree(err, nil)
+	h.sameAccounts("People", got, chosen(all, func(a *scim.AccountState) bool {
+		return host != "" && a.HostID == host || email != "" && scim.FoldEmail(a.Email) == email
+	}))
+}
+
+func (h *history) sameAccounts(what string, got, want []*scim.AccountState) {
+	h.require(slices.Equal(accountNames(got), accountNames(want)), "%s returns %q, want %q", what, accountNames(got), accountNames(want))
+	for i, a := range got {
+		h.sameAccount(a, want[i])
+	}
+}
+
+// chosen returns the accounts of which that is so.
+func chosen(all []*scim.AccountState, is func(*scim.AccountState) bool) (some []*scim.AccountState) {
+	for _, a := range all {
+		if is(a) {
+			some = append(some, a)
+		}
+	}
+	return some
+}
+
+func accountNames(all []*scim.AccountState) []string {
+	names := make([]string, len(all))
+	for i, a := range all {
+		names[i] = a.User.Directory.Directory + "/" + a.User.ID
+	}
+	return names
 }

@@ -231,6 +231,13 @@ var ledgerCases = []testCase{
 					refused["Append"] = tx.Append(ctx, &scim.Event{Type: scim.UserUpdated, Directory: other, Data: theirs})
 					refused["Log"] = tx.Log(ctx, &scim.LogEntry{ID: 1, Directory: other})
 					_, refused["Deliver"] = tx.Deliver(ctx, scim.Delivery{User: theirs.Ref(), Since: moment})
+					_, refused["People"] = tx.People(ctx, other.Tenant, "h", "")
+					_, refused["Waiting"] = tx.Waiting(ctx, other, "", 1)
+					_, refused["Accounts"] = tx.Accounts(ctx, other, "", 1)
+					_, refused["Ledger.Tally"] = p.ledger.Tally(ctx, other.Tenant)
+					_, refused["Ledger.People"] = p.ledger.People(ctx, other.Tenant, "h", "")
+					_, refused["Ledger.Waiting"] = p.ledger.Waiting(ctx, other, "", 1)
+					_, refused["Ledger.Accounts"] = p.ledger.Accounts(ctx, other, "", 1)
 					for what, err := range refused {
 						p.must(err != nil, "%s for another tenant than the transaction's returns no error", what)
 					}
@@ -263,6 +270,11 @@ var ledgerCases = []testCase{
 					failed["PutAccount"] = ended.PutAccount(p.ctx, &scim.AccountState{User: userRef(p.key(), "late")})
 					_, failed["List"] = ended.List(p.ctx, p.query("User", ""))
 					_, failed["UserStates"] = ended.UserStates(p.ctx, p.key(), []string{"late"})
+					_, failed["Tally"] = ended.Tally(p.ctx)
+					failed["PutTally"] = ended.PutTally(p.ctx, &scim.Tally{Revision: 1})
+					_, failed["People"] = ended.People(p.ctx, p.tenant, "h", "")
+					_, failed["Waiting"] = ended.Waiting(p.ctx, p.key(), "", 1)
+					_, failed["Accounts"] = ended.Accounts(p.ctx, p.key(), "", 1)
 				})
 				for what, err := range failed {
 					p.must(err != nil, "%s of a Tx that has ended returns no error", what)
@@ -420,6 +432,7 @@ var ledgerCases = []testCase{
 				},
 				{Type: scim.MembershipAdded, Directory: p.key(), Time: moment, Data: group, Member: scim.Member{Value: "u", Type: "User", Display: "D"}},
 				{Type: scim.UserDeleted, Directory: p.key(), Time: moment, Data: now},
+				{Type: scim.TokenCreated, Directory: p.key(), Time: moment, Actor: "administrator", Name: "tok'en \"é\"", Note: "expires"},
 			}
 			want := slices.Clone(all)
 			p.do(func(ctx context.Context, tx scim.Tx) { p.ok(tx.Append(ctx, all...), "Append") })
@@ -492,7 +505,7 @@ var ledgerCases = []testCase{
 			whole := scim.LogEntry{
 				ID: 1<<64 - 1, Time: moment, Duration: 1234567 * time.Nanosecond, Directory: p.key(), Actor: "tokén", Method: "PATCH", Path: "/Users/'a'", Status: 400, Type: scim.InvalidPath,
 				Detail: "\"quoted\" \\ 😀", Changed: []scim.EventType{scim.UserUpdated, scim.UserRolesChanged}, Fired: attr.StringBoolean | attr.ShortExtensionPath, Ignored: []string{"a", "b\"c"},
-				Unknown: []string{"x"}, UserAgent: "agent/1.0", Bulk: 1 << 63,
+				Reason: scim.ReasonEmailImmutable, Withheld: scim.UpdateAttributes | scim.SyncGroups, Unknown: []string{"x"}, UserAgent: "agent/1.0", Bulk: 1 << 63,
 			}
 			for i := range 2 {
 				entry := whole
@@ -617,6 +630,9 @@ func (p *probe) write(ctx context.Context, tx scim.Tx, id string) {
 	p.ok(tx.Log(ctx, &scim.LogEntry{ID: 1, Time: moment, Directory: p.key(), Path: "/Users/" + id}), "Log")
 	_, err = tx.Deliver(ctx, scim.Delivery{User: r.Ref(), Change: scim.Created, Since: moment})
 	p.ok(err, "Deliver")
+	was, err := tx.Tally(ctx)
+	p.ok(err, "Tally")
+	p.ok(tx.PutTally(ctx, &scim.Tally{Revision: was.Revision + 1, Roles: map[string]int{"role of " + id: 1}}), "PutTally")
 }
 
 // written ends the case unless all that write has written is seen, or nothing,
@@ -626,7 +642,10 @@ func (p *probe) written(id string, want bool) {
 	path := "/Users/" + id
 	entries, err := p.ledger.Requests(p.ctx, p.key(), 100)
 	p.ok(err, "Requests")
+	tally, err := p.ledger.Tally(p.ctx, p.tenant)
+	p.ok(err, "Tally")
 	seen := map[string]bool{
+		"the tally":        tally.Roles["role of "+id] == 1,
 		"the user":         p.has(userRef(p.key(), id)),
 		"its group":        p.has(groupRef(p.key(), "of "+id)),
 		"its membership":   len(groups) == 1,
@@ -676,10 +695,12 @@ func (p *probe) undelivered(before time.Time, limit int) []scim.Delivery {
 func (p *probe) sameEvent(got, want *scim.Event) {
 	what := fmt.Sprintf("event %d", want.Seq)
 	p.must(got.Seq == want.Seq && got.Type == want.Type && got.Directory == want.Directory && got.Time.Equal(want.Time) && got.Actor == want.Actor &&
-		got.Request == want.Request && got.Member == want.Member && got.Note == want.Note, "%s is %+v, want %+v", what, *got, *want)
+		got.Request == want.Request && got.Member == want.Member && got.Name == want.Name && got.Note == want.Note, "%s is %+v, want %+v", what, *got, *want)
 	p.must(slices.Equal(got.Roles, want.Roles) && slices.Equal(got.PreviousRoles, want.PreviousRoles), "%s has the roles %v and before %v, want %v and %v", what, got.Roles, got.PreviousRoles, want.Roles, want.PreviousRoles)
-	p.must((got.Previous == nil) == (want.Previous == nil) && got.Data != nil, "%s has lost Data or Previous", what)
-	p.same(got.Data, want.Data, what+", Data")
+	p.must((got.Previous == nil) == (want.Previous == nil) && (got.Data == nil) == (want.Data == nil), "%s has lost or got Data or Previous", what)
+	if want.Data != nil {
+		p.same(got.Data, want.Data, what+", Data")
+	}
 	if want.Previous != nil {
 		p.same(got.Previous, want.Previous, what+", Previous")
 	}

@@ -168,6 +168,8 @@ func (s *suite) cases(store scim.Store) (all []testCase) {
 		}
 		all = append(all, ledgerCases...)
 		all = append(all, accountCases...)
+		all = append(all, tallyCases...)
+		all = append(all, peopleCases...)
 		if s.Parallel {
 			all = append(all, parallelCases...)
 		}
