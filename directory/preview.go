@@ -123,8 +123,8 @@ func (v *preview) look(ctx context.Context, tx scim.Tx, after string) (last stri
 	}
 	var changing []int
 	for i, a := range accounts {
-		if a.Pending&scim.PendingGroups != 0 && a.Frozen != nil {
-			groups[i] = a.Frozen.Groups
+		if a.Pending&scim.PendingGroups != 0 && a.Frozen != nil && v.off(scim.SyncGroups) {
+			groups[i] = a.Frozen.Groups // the application has heard of no others (rule B10)
 		}
 		groups[i] = v.plan.bindAs(groups[i])
 		if !slices.Equal(v.grants(groups[i], a), a.Grants) {
@@ -184,8 +184,8 @@ func compareGrants(a, b scim.Grant) int {
 
 // change notes that a person's grants would change.
 func (v *preview) change(ctx context.Context, tx scim.Tx, user *scim.Resource, a *scim.AccountState, groups []scim.GroupRef) error {
-	if user == nil || !user.User().Active() {
-		return nil // who is out keeps what was left behind, and gets today's roles when coming back (rule B3)
+	if user == nil || !v.concerns(user, a) {
+		return nil
 	}
 	c := RoleChange{NoAccess: !a.Active}
 	member := roles.Member{User: a.User.ID, DisplayName: nameOf(user), Groups: groups, Manual: a.Grants}
@@ -235,6 +235,18 @@ func (v *preview) change(ctx context.Context, tx scim.Tx, user *scim.Resource, a
 		v.Demoted = append(v.Demoted, a.User.ID)
 	}
 	return nil
+}
+
+func (v *preview) off(part scim.Switches) bool { return v.dir.Policy.Off&part != 0 }
+
+// concerns reports whether the roles of a person are worked out: who is out
+// keeps what was left behind, and gets the roles of the day when coming back
+// (rule B3).
+func (v *preview) concerns(user *scim.Resource, a *scim.AccountState) bool {
+	if user.User().Active() {
+		return a.Pending&scim.PendingCreate == 0 || !v.off(scim.CreateUsers)
+	}
+	return a.Active && v.off(scim.DeactivateUsers)
 }
 
 // elsewhere reports whether the person has one of the roles through another
