@@ -216,7 +216,7 @@ func (s *Service) Create(ctx context.Context, d Directory) (*Directory, error) {
 		if err := s.putDirectory(ctx, &created); err != nil {
 			return err
 		}
-		if err := s.event(ctx, tx, d.Key(), scim.DirectoryCreated, d.ID, d.Name); err != nil || d.State != Enabled {
+		if err := s.event(ctx, tx, d.Key(), scim.DirectoryCreated, d.Name, ""); err != nil || d.State != Enabled {
 			return err
 		}
 		return s.cameOn(ctx, tx, &created)
@@ -227,26 +227,35 @@ func (s *Service) Create(ctx context.Context, d Directory) (*Directory, error) {
 	return &created, nil
 }
 
-// cameOn raises the event of provisioning that comes on: under [scim.StrictLock]
-// with the open invitations, which are to be revoked (rule C8), one a line.
+// cameOn raises the event of provisioning that comes on. Under [scim.StrictLock]
+// its note is the name of that lock and, each in a line of its own, the open
+// invitations, which are to be revoked (rule C8).
 func (s *Service) cameOn(ctx context.Context, tx scim.Tx, d *Directory) error {
 	note := ""
-	if d.Policy.Lock == scim.StrictLock && s.o.Invitations != nil {
-		names, err := s.o.Invitations(ctx, d.Tenant)
-		if err != nil {
-			return fmt.Errorf("directory: Options.Invitations: %w", err)
-		}
-		var b strings.Builder
-		for _, name := range names {
-			if b.Len()+len(name)+1 > mostInvitations {
-				b.WriteString(invitationsLeftOut)
-				break
+	if d.Policy.Lock == scim.StrictLock {
+		note = d.Policy.Lock.String()
+		if s.o.Invitations != nil {
+			names, err := s.o.Invitations(ctx, d.Tenant)
+			if err != nil {
+				return fmt.Errorf("directory: Options.Invitations: %w", err)
 			}
-			b.WriteString(printable(name) + "\n")
+			note += invitationLines(names)
 		}
-		note = strings.TrimSuffix(b.String(), "\n")
 	}
-	return s.event(ctx, tx, d.Key(), scim.DirectoryEnabled, d.Policy.Lock.String(), note)
+	return s.event(ctx, tx, d.Key(), scim.DirectoryEnabled, d.Name, note)
+}
+
+// invitationLines lists invitations for an event, which has an end.
+func invitationLines(names []string) string {
+	var b strings.Builder
+	for i, name := range names {
+		if b.Len()+len(name) > mostInvitations {
+			fmt.Fprintf(&b, "\nand %d more", len(names)-i)
+			break
+		}
+		b.WriteString("\n" + printable(name))
+	}
+	return b.String()
 }
 
 // Get returns a directory, whatever its state. The error wraps
@@ -393,7 +402,7 @@ func (s *Service) Enable(ctx context.Context, key scim.Key) error {
 // [Service.Enable].
 func (s *Service) Pause(ctx context.Context, key scim.Key) error {
 	return s.turn(ctx, key, Paused, func(ctx context.Context, tx scim.Tx, d *Directory) error {
-		return s.event(ctx, tx, key, scim.DirectoryDisabled, key.Directory, d.Name)
+		return s.event(ctx, tx, key, scim.DirectoryDisabled, d.Name, "")
 	})
 }
 
@@ -447,7 +456,7 @@ func (s *Service) Retire(ctx context.Context, key scim.Key, how scim.Retirement)
 				return err
 			}
 		}
-		if err := s.event(ctx, tx, key, scim.DirectoryDeleted, key.Directory, how.String()); err != nil {
+		if err := s.event(ctx, tx, key, scim.DirectoryDeleted, d.Name, how.String()); err != nil {
 			return err
 		}
 		task, err = s.enqueue(ctx, tx, Task{Directory: key, Kind: TaskRetire, How: how})

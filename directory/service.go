@@ -63,8 +63,9 @@ type Options struct {
 
 	// Invitations returns what names the open invitations of a tenant. It is
 	// called in the transaction in which provisioning comes on under
-	// [scim.StrictLock], and its answer is in the directory.enabled event: they
-	// are to be revoked (rule C8). By default the event names none.
+	// [scim.StrictLock], and its answer is in the directory.enabled event, the
+	// note of which is "strict" and then a line for each: they are to be revoked
+	// (rule C8). By default the event names none.
 	Invitations func(ctx context.Context, tenant string) ([]string, error)
 
 	// Worker is how [Service.Run] works.
