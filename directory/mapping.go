@@ -230,7 +230,9 @@ const (
 	groupType = "Group"
 )
 
-func groupRef(key scim.Key, id string) scim.Ref { return scim.Ref{Directory: key, Type: groupType, ID: id} }
+func groupRef(key scim.Key, id string) scim.Ref {
+	return scim.Ref{Directory: key, Type: groupType, ID: id}
+}
 
 // match returns the first group in order of id that a rule matches as it is now,
 // nil if there is none.
@@ -263,14 +265,20 @@ func (s *Service) match(ctx context.Context, store scim.Store, key scim.Key, r r
 	return slices.MinFunc(page.Resources, func(a, b *scim.Resource) int { return strings.Compare(a.ID(), b.ID()) }), nil
 }
 
-// bindAs returns groups with the selectors that mean them under the plan.
-func (p *plan) bindAs(groups []scim.GroupRef) []scim.GroupRef {
+// bindAs returns groups with the selectors that mean them under the plan;
+// frozen ones keep those that they had when they were frozen, too: the group can
+// be gone.
+func (p *plan) bindAs(groups []scim.GroupRef, frozen bool) []scim.GroupRef {
 	groups = slices.Clone(groups)
 	for i := range groups {
-		if groups[i].Bound = p.groups[groups[i].ID]; groups[i].Bound == nil {
-			groups[i].Bound = []string{} // bindings are kept, there is none
+		g := &groups[i]
+		had := g.Bound
+		g.Bound = append([]string{}, p.groups[g.ID]...) // not nil: bindings are kept, also where there is none
+		if frozen {
+			g.Bound = append(g.Bound, had...)
+			slices.Sort(g.Bound)
+			g.Bound = slices.Compact(g.Bound)
 		}
 	}
 	return groups
 }
-

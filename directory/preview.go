@@ -123,10 +123,14 @@ func (v *preview) look(ctx context.Context, tx scim.Tx, after string) (last stri
 	}
 	var changing []int
 	for i, a := range accounts {
-		if a.Pending&scim.PendingGroups != 0 && a.Frozen != nil && v.off(scim.SyncGroups) {
-			groups[i] = a.Frozen.Groups // the application has heard of no others (rule B10)
+		if a.Pending&scim.PendingGroups != 0 && v.off(scim.SyncGroups) {
+			groups[i] = nil // the application has heard of others (rule B10)
+			if a.Frozen != nil {
+				groups[i] = v.plan.bindAs(a.Frozen.Groups, true)
+			}
+		} else {
+			groups[i] = v.plan.bindAs(groups[i], false)
 		}
-		groups[i] = v.plan.bindAs(groups[i])
 		if !slices.Equal(v.grants(groups[i], a), a.Grants) {
 			changing = append(changing, i)
 		}

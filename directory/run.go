@@ -496,8 +496,8 @@ func (s *Service) lastEventBefore(ctx context.Context, tenant string, after uint
 // An attempt is when the waiting accounts of a tenant were looked at, and what
 // decides about them was like.
 type attempt struct {
-	at                            time.Time
-	revision                      uint64
+	at                           time.Time
+	revision                     uint64
 	seats, administrators, waits int
 }
 

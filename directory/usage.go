@@ -21,7 +21,9 @@ type Seats struct {
 // Free returns how many seats are left, and whether there is a limit at all.
 func (s Seats) Free() (n int, limited bool) { return max(0, s.Limit-s.Used), s.Limit > 0 }
 
-func seatsOf(t *scim.Tally, u scim.Usage) Seats { return Seats{Used: t.Seats + u.Seats, Limit: u.SeatLimit} }
+func seatsOf(t *scim.Tally, u scim.Usage) Seats {
+	return Seats{Used: t.Seats + u.Seats, Limit: u.SeatLimit}
+}
 
 // usage returns what is counted of a tenant in its directories and outside of
 // them. known says that the application tells the latter.
