@@ -99,8 +99,22 @@ func (a *app) roleNames(id string) []string {
 type workshop struct {
 	*console
 	app    *app
+	hooks  *hookedStorage
 	key    scim.Key
 	secret string
+}
+
+// A hookedStorage lets a test do something right before a task is written.
+type hookedStorage struct {
+	directory.Storage
+	onPutTask func()
+}
+
+func (h *hookedStorage) PutRecord(ctx context.Context, r *directory.Record) (uint64, error) {
+	if r.Kind == directory.KindTask && h.onPutTask != nil {
+		h.onPutTask()
+	}
+	return h.Storage.PutRecord(ctx, r)
 }
 
 // newWorkshop returns a service with an enabled directory of the tenant acme,
@@ -108,7 +122,9 @@ type workshop struct {
 func newWorkshop(t testing.TB, change func(*scim.Config, *directory.Options)) *workshop {
 	t.Helper()
 	c := newClock()
-	w := openWorkshop(t, &probe{Storage: newStorage(scim.CoreTypes(), &memstore.Options{Now: c.Now})}, c, newApp(), change)
+	h := &hookedStorage{Storage: newStorage(scim.CoreTypes(), &memstore.Options{Now: c.Now})}
+	w := openWorkshop(t, &probe{Storage: h}, c, newApp(), change)
+	w.hooks = h
 	w.key, w.secret = w.create(directory.Directory{ID: "idp", Name: "Okta", Policy: scim.Policy{Domain: scim.AnyDomain}})
 	return w
 }
