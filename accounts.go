@@ -83,10 +83,19 @@ func (w *work) tellSome(ctx context.Context, subjects []subject) error {
 		accounts = make([]*Account, len(subjects))
 	}
 	for i := range subjects {
-		var err error
-		if accounts[i], err = w.account(ctx, &subjects[i]); err != nil {
+		s := &subjects[i]
+		if err := w.desire(ctx, s); err != nil {
 			return err
 		}
+		if s.User == nil || s.silent {
+			continue // it is decided
+		}
+		if err := w.guard(ctx, s); err != nil {
+			return err
+		}
+	}
+	for i := range subjects {
+		accounts[i] = w.account(&subjects[i])
 	}
 	if len(subjects) == 1 {
 		w.groups, w.groupsOfUser = subjects[0].Groups, subjects[0].id // the answer may show them
@@ -163,21 +172,15 @@ func (w *work) person(ctx context.Context, directory Key, id string) (UserState,
 	return people[0], nil
 }
 
-// account works out the complete desired state of a user's account and what is
-// kept of it, and raises the event of changed roles. It returns nil where the
-// host is not told.
-func (w *work) account(ctx context.Context, s *subject) (*Account, error) {
+// desire works out what the directory wants of a user's account, as far as that
+// is not switched off. There is nothing to work out for a user who is gone: who
+// calls has done it.
+func (w *work) desire(ctx context.Context, s *subject) error {
 	w.pace.Step()
-	if s.User == nil { // who calls has worked it out: there is no user to ask
-		w.wait(s.next)
-		if s.silent {
-			return nil, nil
-		}
-		a := w.farewell(s.Account, s.next, s.before)
-		a.Change = s.change
-		return a, nil
-	}
 	r := s.User
+	if r == nil {
+		return nil
+	}
 	if s.next == nil {
 		if s.Account != nil {
 			s.next = s.Account.intended()
@@ -189,26 +192,42 @@ func (w *work) account(ctx context.Context, s *subject) (*Account, error) {
 	next := s.next
 	next.ExternalID = r.ExternalID()
 	if err := w.introduce(ctx, s); err != nil {
-		return nil, err
+		return err
 	}
-	next.Active = r.User().Active() && next.Held == ""
+	wanted := r.User().Active()
+	next.Active = wanted && next.Held == ""
 	if err := w.freeze(ctx, s); err != nil {
-		return nil, err
+		return err
 	}
-	if next.Active || r.User().Active() && next.Pending&PendingCreate == 0 {
+	if next.Active || wanted && next.Pending&PendingCreate == 0 {
 		// A person who is out keeps the roles that were left behind, and gets
 		// today's when coming back (rule B3).
 		grants, err := w.grants(ctx, r, s.told, next.Grants)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		next.Grants = grants
 	}
-	if !w.postpone(s) {
-		if err := w.guard(ctx, s); err != nil {
-			return nil, err
+	w.postpone(s)
+	return nil
+}
+
+// account writes down the complete desired state of a user's account and raises
+// the events of what has changed in it. It returns nil where the host is not
+// told.
+func (w *work) account(s *subject) *Account {
+	r, next := s.User, s.next
+	w.wait(next)
+	w.Withheld |= s.withheld
+	if r == nil {
+		if s.silent {
+			return nil
 		}
+		a := w.farewell(s.Account, next, s.before)
+		a.Change = s.change
+		return a
 	}
+	w.holdEvents(s.Account, next, r)
 	var before []Grant
 	if s.Account != nil {
 		before = s.Account.Grants
@@ -216,12 +235,10 @@ func (w *work) account(ctx context.Context, s *subject) (*Account, error) {
 	if !slices.Equal(before, next.Grants) && w.ledger != nil {
 		w.event(&Event{Type: UserRolesChanged, Data: r, Roles: next.Grants, PreviousRoles: before})
 	}
-	w.wait(next)
-	w.Withheld |= s.withheld
 	if s.unheard() {
-		return nil, nil
+		return nil
 	}
-	return w.describe(r, next, s.Groups, s.change), nil
+	return w.describe(r, next, s.Groups, s.change)
 }
 
 // grants turns groups into roles (rules C1 to C7): the mapper's, and those
@@ -440,7 +457,10 @@ func (w *work) desired(ctx context.Context, id string) (*Account, error) {
 	if s[0].User == nil {
 		return nil, ErrNotFound
 	}
-	return w.account(ctx, &s[0])
+	if err := w.desire(ctx, &s[0]); err != nil {
+		return nil, err
+	}
+	return w.account(&s[0]), nil
 }
 
 // departed describes the account of a deleted user: no access, no roles but

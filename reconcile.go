@@ -156,6 +156,5 @@ func (w *work) review(ctx context.Context, s *subject) error {
 			next.Held = HeldForEmail
 		}
 	}
-	w.holdEvents(s.Account, next, r)
 	return nil
 }

@@ -116,7 +116,6 @@ func (e *Engine) changeAccount(ctx context.Context, d *Directory, user string, c
 		if err := change(ctx, w, person.User, next); err != nil {
 			return err
 		}
-		w.holdEvents(person.Account, next, person.User)
 		s := subject{id: user, UserState: person, known: true, next: next, change: Updated}
 		if person.Account.Held == HeldForReview && next.Held == "" {
 			s.change = Linked

@@ -158,13 +158,17 @@ func TestA7DefaultLinksWhatIsVerifiedAndNotProtected(t *testing.T) {
 				r.happened(scim.UserCreated, scim.UserLinked, scim.UserRolesChanged)
 				return
 			}
-			assert.NotEmpty(t, a.Held)
+			assert.Equal(t, scim.HeldForReview, a.Held)
 			r.happened(scim.UserCreated, scim.UserHeld, scim.UserRolesChanged)
+			assert.Zero(t, r.reconcile(id), "a review stands until somebody has looked")
 			require.NoError(t, r.scim.Engine().Release(context.Background(), r.dir, id))
 			a = r.told()
 			assert.True(t, a.Active)
+			assert.Equal(t, scim.Linked, a.Change)
 			assert.Equal(t, "legacy-7", a.HostID)
-			r.happened(scim.UserReleased)
+			assert.Equal(t, []string{"owner"}, r.state(id).Found)
+			events := r.happened(scim.UserLinked, scim.UserReleased)
+			assert.Equal(t, []scim.Grant{byHand("owner")}, events[0].Roles)
 		})
 	}
 }
@@ -191,10 +195,12 @@ func TestA7HoldIsStoredWithoutAccess(t *testing.T) {
 	assert.Equal(t, []string{"admin"}, r.account(id).RoleNames(), "what the person may do once released")
 	assert.False(t, r.account(id).Active)
 	r.forget()
+	assert.Zero(t, r.reconcile(id), "the application's own reason stands until Release")
 	require.NoError(t, r.scim.Engine().Release(context.Background(), r.dir, id))
 	a = r.told()
 	assert.True(t, a.Active)
 	assert.Empty(t, a.Held)
+	assert.Equal(t, scim.Updated, a.Change)
 	r.happened(scim.UserReleased)
 }
 

@@ -158,28 +158,27 @@ func (w *work) freezeGroups(ctx context.Context, s *subject, was *AccountState, 
 
 // postpone leaves to the worker what a user gains and the host need not hear of
 // at once (rule B6). Who loses anything does not wait.
-func (w *work) postpone(s *subject) bool {
+func (w *work) postpone(s *subject) {
 	was, next := s.Account, s.next
-	if !s.mayWait || was == nil || s.withheld != 0 || was.Pending&switched&^PendingGrants != 0 || next.Pending&switched != 0 ||
+	if !s.mayWait || was == nil || s.withheld != 0 || was.Held != "" || was.Pending&^PendingGrants != 0 || next.Pending != 0 ||
 		was.Active != next.Active || was.Held != next.Held || was.Email != next.Email {
-		return false
+		return
 	}
 	for _, g := range was.Grants {
 		if !slices.Contains(next.Grants, g) {
-			return false
+			return
 		}
 	}
 	told := w.groupsBefore(s, was)
 	for _, g := range told {
 		if !slices.ContainsFunc(s.Groups, func(now GroupRef) bool { return now.ID == g.ID }) {
-			return false
+			return
 		}
 	}
 	next.Grants = was.Grants
 	next.Pending |= PendingGrants
 	next.Frozen = (&Frozen{Groups: told}).orSame(was.Frozen)
 	s.told, s.silent = told, true
-	return true
 }
 
 // unheard reports whether the host is not told of a user: it was never told that
@@ -220,7 +219,6 @@ func (w *work) introduce(ctx context.Context, s *subject) error {
 	if s.Account == nil || s.Account.Pending&PendingCreate == 0 || w.dir.Policy.Off.Has(CreateUsers) {
 		return nil
 	}
-	held := next.Held
 	s.change = Created
 	if next.Held == "" && r.User().Active() {
 		if outside, err := checkDomain(w.dir, r); err != nil || outside != "" {
@@ -244,9 +242,6 @@ func (w *work) introduce(ctx context.Context, s *subject) error {
 	}
 	if s.change == Linked {
 		w.event(&Event{Type: UserLinked, Data: r, Roles: next.Grants})
-	}
-	if next.Held != "" && held == "" {
-		w.event(&Event{Type: UserHeld, Data: r, Note: next.Held})
 	}
 	return nil
 }

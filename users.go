@@ -44,7 +44,8 @@ func (w *work) createUser(ctx context.Context, r *Resource) (*Resource, error) {
 	} else if kept {
 		next.Held = HeldForEmail
 	}
-	if old == nil && w.resolver != nil && !w.dir.Policy.Off.Has(CreateUsers) {
+	again := old != nil
+	if !again && w.resolver != nil && !w.dir.Policy.Off.Has(CreateUsers) {
 		answer, err := w.ask(ctx, r, next)
 		if err != nil {
 			return nil, err
@@ -61,9 +62,6 @@ func (w *work) createUser(ctx context.Context, r *Resource) (*Resource, error) {
 	w.event(&Event{Type: UserCreated, Data: created})
 	if change == Linked {
 		w.event(&Event{Type: UserLinked, Data: created, Roles: next.Grants})
-	}
-	if next.Held != "" {
-		w.event(&Event{Type: UserHeld, Data: created, Note: next.Held})
 	}
 	return created, w.tellOne(ctx, subject{id: created.id, UserState: UserState{User: created}, known: true, next: next, change: change, takes: takes})
 }
@@ -280,7 +278,6 @@ func (w *work) updateUser(ctx context.Context, before, next *Resource) (*Resourc
 		change, kind = Reactivated, UserReactivated
 	}
 	w.event(&Event{Type: kind, Data: after, Previous: before})
-	w.holdEvents(account, state, after)
 	person.User = after
 	return after, w.tellOne(ctx, subject{id: after.id, UserState: person, known: true, next: state, change: change, before: before})
 }
