@@ -125,7 +125,7 @@ type use struct {
 // note keeps a request with the token, one in a second: in any other, it costs
 // a comparison.
 func (u *use) note(o *Options, r *http.Request, now time.Time) {
-	if second := now.Unix(); u.second.Swap(second) != second {
+	if second := now.Unix(); u.second.Load() != second && u.second.Swap(second) != second {
 		u.keep(&u.last, o, r, now)
 	}
 }

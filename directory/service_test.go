@@ -206,9 +206,13 @@ func TestNewRefusesWhatItCannotServe(t *testing.T) {
 	t.Parallel()
 	store := newStorage(scim.CoreTypes(), nil)
 	for name, open := range map[string]func() (*directory.Service, error){
-		"no storage":         func() (*directory.Service, error) { return directory.New(nil, nil, nil) },
-		"another source":     func() (*directory.Service, error) { return directory.New(store, &scim.Config{Directories: new(directory.Service)}, nil) },
-		"a prefix that cuts": func() (*directory.Service, error) { return directory.New(store, nil, &directory.Options{TokenPrefix: "a_b"}) },
+		"no storage": func() (*directory.Service, error) { return directory.New(nil, nil, nil) },
+		"another source": func() (*directory.Service, error) {
+			return directory.New(store, &scim.Config{Directories: new(directory.Service)}, nil)
+		},
+		"a prefix that cuts": func() (*directory.Service, error) {
+			return directory.New(store, nil, &directory.Options{TokenPrefix: "a_b"})
+		},
 		"a long prefix": func() (*directory.Service, error) {
 			return directory.New(store, nil, &directory.Options{TokenPrefix: strings.Repeat("a", 17)})
 		},
