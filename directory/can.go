@@ -118,9 +118,7 @@ func locked(action Action, directories []*Directory, known []*source) string {
 		}
 		switch action {
 		case ActionInvite:
-			if !slices.ContainsFunc(managing, isGuest) {
-				return "invitations are off: people come from " + called(d)
-			}
+			return "invitations are off: people come from " + called(d)
 		case ActionActivate, ActionDeactivate:
 			return "people are activated and deactivated in " + called(d)
 		case ActionEditGroup:

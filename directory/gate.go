@@ -57,8 +57,8 @@ const (
 // provisioning goes: whether there is an account, and whether one is made, is
 // for the application to say.
 //
-// It writes nothing, and reads without waiting for writers, but for a person of
-// whom only the user has the email. On an error the
+// It writes nothing, and reads as the storage reads ([scim.AccountReader]); only
+// for a person of whom the user alone has the email it takes the tenant's lock. On an error the
 // verdict does not allow, and a host that is to fail closed does as it says.
 func (s *Service) LoginGate(ctx context.Context, tenant string, who Person) (Verdict, error) {
 	known, err := s.known(ctx, tenant, who)

@@ -108,11 +108,11 @@ func (s *Service) waiting(ctx context.Context, d *Directory, a *scim.AccountStat
 // An EmailChange is a change of email that was refused, or held back, and that
 // an administrator may approve (rule A4).
 type EmailChange struct {
-	User      scim.Ref
-	HostID    string
-	Email     string // the account's
-	Wanted    string // the one that the provider sent
-	Suspected bool   // its domain is none of the organization's
+	User    scim.Ref
+	HostID  string
+	Email   string // the account's
+	Wanted  string // the one that the provider sent
+	Outside bool   // its domain is none of the organization's
 }
 
 // EmailChanges returns the changes of email in a directory that may be approved

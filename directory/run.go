@@ -133,6 +133,8 @@ func (w *worker) wake(tenant string) {
 // neither Run nor other tenants. When the context ends the batch under way is
 // rolled back, and the next process goes on with it.
 //
+// Where it runs, [scim.Config.DeferGrants] may be set: 1,000 is a good value.
+//
 // A host that has no place for a goroutine calls [Service.RunOnce] from time to
 // time instead. Where neither is called tasks wait, which [Service.Status] says.
 func (s *Service) Run(ctx context.Context) error {

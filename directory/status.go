@@ -192,7 +192,7 @@ func (s *Service) lookAtTasks(ctx context.Context, st *Status) error {
 		}
 		late = late || now.Sub(since) > overdue
 	}
-	owed, err := s.store.Undelivered(ctx, key.Tenant, now, mostOwed)
+	owed, err := s.store.Undelivered(ctx, key.Tenant, now.Add(time.Second), mostOwed) // those of this moment too
 	if err != nil {
 		return err
 	}

@@ -104,10 +104,47 @@ type workshop struct {
 	secret string
 }
 
-// A hookedStorage lets a test do something right before a task is written.
+// A hookedStorage lets a test do something right before the storage does.
 type hookedStorage struct {
 	directory.Storage
-	onPutTask func()
+	onPutTask    func()
+	onRecords    func(tenant string) error
+	onUserStates func(users []string)
+	onPeople     func() error
+}
+
+func (h *hookedStorage) People(ctx context.Context, tenant, hostID, email string) ([]*scim.AccountState, error) {
+	if h.onPeople != nil {
+		if err := h.onPeople(); err != nil {
+			return nil, err
+		}
+	}
+	return h.Storage.People(ctx, tenant, hostID, email)
+}
+
+func (h *hookedStorage) Records(ctx context.Context, tenant string, kind directory.Kind, after string, limit int) ([]*directory.Record, error) {
+	if h.onRecords != nil {
+		if err := h.onRecords(tenant); err != nil {
+			return nil, err
+		}
+	}
+	return h.Storage.Records(ctx, tenant, kind, after, limit)
+}
+
+func (h *hookedStorage) Do(ctx context.Context, tenant string, fn func(ctx context.Context, tx scim.Tx) error) error {
+	return h.Storage.Do(ctx, tenant, func(ctx context.Context, tx scim.Tx) error { return fn(ctx, hookedTx{tx, h}) })
+}
+
+type hookedTx struct {
+	scim.Tx
+	h *hookedStorage
+}
+
+func (x hookedTx) UserStates(ctx context.Context, key scim.Key, users []string) ([]scim.UserState, error) {
+	if x.h.onUserStates != nil {
+		x.h.onUserStates(users)
+	}
+	return x.Tx.UserStates(ctx, key, users)
 }
 
 func (h *hookedStorage) PutRecord(ctx context.Context, r *directory.Record) (uint64, error) {
