@@ -300,7 +300,7 @@ func (s *Service) List(ctx context.Context, tenant string) ([]*Directory, error)
 	if wrong.name("tenant", tenant, mostTenant); len(wrong) > 0 {
 		return nil, nil
 	}
-	for r, err := range s.records(ctx, tenant, KindDirectory, "") {
+	for r, err := range s.records(ctx, tenant, KindDirectory) {
 		if err != nil {
 			return nil, err
 		}

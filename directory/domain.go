@@ -62,8 +62,8 @@ type Resolver interface {
 	LookupTXT(ctx context.Context, name string) ([]string, error)
 }
 
-// ErrDomainTaken: the domain is verified for another tenant. Which one is not
-// said.
+// ErrDomainTaken says that the domain is verified for another tenant. Which one
+// is not said.
 var ErrDomainTaken = errors.New("directory: the domain is verified for another organization")
 
 const (
@@ -245,7 +245,7 @@ func (s *Service) Domains(ctx context.Context, tenant string) ([]*Domain, error)
 // verifiedDomains returns the names of a tenant's verified domains. One that
 // cannot be read is not verified.
 func (s *Service) verifiedDomains(ctx context.Context, tenant string) (names []string, err error) {
-	for r, err := range s.records(ctx, tenant, KindDomain, "") {
+	for r, err := range s.records(ctx, tenant, KindDomain) {
 		if err != nil {
 			return nil, err
 		}

@@ -42,7 +42,7 @@ func TestA6ADomainIsVerifiedByDNS(t *testing.T) {
 	require.Contains(t, failed.Reason, "there is no TXT record _muster-challenge.acme.example")
 	require.Contains(t, failed.Reason, d.Record.Value)
 
-	k.dns[d.Record.Name] = says("something else", " "+d.Record.Value+" ")
+	k.dns.set(d.Record.Name, says("something else", " "+d.Record.Value+" "))
 	verified, err := k.VerifyDomain(t.Context(), "acme", "acme.example")
 	require.NoError(t, err)
 	require.Equal(t, directory.DomainVerified, verified.Status)
@@ -50,7 +50,7 @@ func TestA6ADomainIsVerifiedByDNS(t *testing.T) {
 	require.Equal(t, http.StatusCreated, k.post(secret, "ada@acme.example"), "at once")
 	require.Equal(t, http.StatusBadRequest, k.post(secret, "ada@ext.acme.example"), "exactly")
 
-	delete(k.dns, d.Record.Name)
+	k.dns.set(d.Record.Name, nil)
 	again, err = k.VerifyDomain(t.Context(), "acme", "ACME.EXAMPLE")
 	require.NoError(t, err)
 	require.Equal(t, verified, again, "once is enough")
@@ -67,7 +67,7 @@ func TestA6TheRecordCountsAtTheDomainItselfToo(t *testing.T) {
 	k := newConsole(t, nil)
 	d, err := k.AddDomain(t.Context(), "acme", "acme.example")
 	require.NoError(t, err)
-	k.dns["acme.example"] = says("v=spf1 -all", d.Record.Value)
+	k.dns.set("acme.example", says("v=spf1 -all", d.Record.Value))
 	d, err = k.VerifyDomain(t.Context(), "acme", "acme.example")
 	require.NoError(t, err)
 	require.Equal(t, directory.DomainVerified, d.Status)
@@ -75,6 +75,7 @@ func TestA6TheRecordCountsAtTheDomainItselfToo(t *testing.T) {
 
 func TestA6WhatDNSSaysIsExplained(t *testing.T) {
 	t.Parallel()
+	type answers map[string]func(context.Context) ([]string, error)
 	const challenge, apex = "_muster-challenge.acme.example", "acme.example"
 	many := make([]string, 10_000)
 	for i := range many {
@@ -82,27 +83,27 @@ func TestA6WhatDNSSaysIsExplained(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name   string
-		dns    zone
+		dns    answers
 		reason string
 	}{
-		{"no such name", zone{}, "there is no TXT record " + challenge + ". Set"},
-		{"nothing there", zone{challenge: says()}, "there is no TXT record"},
-		{"another value", zone{challenge: says("v=spf1 -all")}, `has another value: "v=spf1 -all". Set`},
-		{"another tenant's value", zone{challenge: says("a", "b", "c", "muster-domain-verification=x")}, `value: "muster-domain-verification=x", "a", "b" and 1 more`},
-		{"another value at the domain", zone{apex: says("a", "muster-domain-verification=y")}, `; the TXT record acme.example has another value: "muster-domain-verification=y"`},
-		{"ten thousand records", zone{challenge: says(many...)}, `"value 2" and 9997 more`},
-		{"a huge one", zone{challenge: says(strings.Repeat("ü", 1<<20))}, `\u00fc"…`},
-		{"bytes that are no text", zone{challenge: says("\x1b[2J\xff\n<script>")}, `"\x1b[2J\xff\n<script>"`},
-		{"a server that fails", zone{challenge: func(context.Context) ([]string, error) {
+		{"no such name", answers{}, "there is no TXT record " + challenge + ". Set"},
+		{"nothing there", answers{challenge: says()}, "there is no TXT record"},
+		{"another value", answers{challenge: says("v=spf1 -all")}, `has another value: "v=spf1 -all". Set`},
+		{"another tenant's value", answers{challenge: says("a", "b", "c", "muster-domain-verification=x")}, `value: "muster-domain-verification=x", "a", "b" and 1 more`},
+		{"another value at the domain", answers{apex: says("a", "muster-domain-verification=y")}, `; the TXT record acme.example has another value: "muster-domain-verification=y"`},
+		{"ten thousand records", answers{challenge: says(many...)}, `"value 2" and 9997 more`},
+		{"a huge one", answers{challenge: says(strings.Repeat("ü", 1<<20))}, `\u00fc"…`},
+		{"bytes that are no text", answers{challenge: says("\x1b[2J\xff\n<script>")}, `"\x1b[2J\xff\n<script>"`},
+		{"a server that fails", answers{challenge: func(context.Context) ([]string, error) {
 			return nil, &net.DNSError{Err: "server misbehaving", Server: "10.0.0.53:53", IsTemporary: true}
 		}}, "answered with an error, such as SERVFAIL"},
-		{"a timeout", zone{challenge: func(context.Context) ([]string, error) { return nil, &net.DNSError{IsTimeout: true} }}, "did not answer in time"},
-		{"an error of any kind", zone{challenge: func(context.Context) ([]string, error) { return nil, errors.New("dial 10.0.0.53") }}, "answered with an error"},
-		{"a panic", zone{challenge: func(context.Context) ([]string, error) { panic("in the resolver") }}, "answered with an error"},
+		{"a timeout", answers{challenge: func(context.Context) ([]string, error) { return nil, &net.DNSError{IsTimeout: true} }}, "did not answer in time"},
+		{"an error of any kind", answers{challenge: func(context.Context) ([]string, error) { return nil, errors.New("dial 10.0.0.53") }}, "answered with an error"},
+		{"a panic", answers{challenge: func(context.Context) ([]string, error) { panic("in the resolver") }}, "answered with an error"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			k := newConsole(t, func(o *directory.Options) { o.Resolver = c.dns })
+			k := newConsole(t, func(o *directory.Options) { o.Resolver = &zone{answers: c.dns} })
 			_, err := k.AddDomain(t.Context(), "acme", apex)
 			require.NoError(t, err)
 			d, err := k.VerifyDomain(t.Context(), "acme", apex)
@@ -123,10 +124,10 @@ func TestA6DNSThatHangsIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		k := newConsole(t, nil)
-		k.dns["_muster-challenge.acme.example"] = func(context.Context) ([]string, error) {
+		k.dns.set("_muster-challenge.acme.example", func(context.Context) ([]string, error) {
 			<-release // whatever its context says
 			return nil, nil
-		}
+		})
 		_, err := k.AddDomain(t.Context(), "acme", "acme.example")
 		require.NoError(t, err)
 		began := time.Now()
@@ -154,7 +155,7 @@ func TestA6ADomainIsVerifiedForOneTenantAtATime(t *testing.T) {
 	require.NoError(t, err)
 	d, err := k.AddDomain(t.Context(), "acme", "acme.example")
 	require.NoError(t, err)
-	k.dns[d.Record.Name] = says(d.Record.Value)
+	k.dns.set(d.Record.Name, says(d.Record.Value))
 	_, err = k.VerifyDomain(t.Context(), "acme", "acme.example")
 	require.ErrorIs(t, err, directory.ErrDomainTaken)
 	require.NotContains(t, err.Error(), "secretive")

@@ -2,6 +2,8 @@ package directory
 
 import (
 	"context"
+	"errors"
+	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -15,12 +17,13 @@ func TestE2WhatIsCountedOfAddressesIsBounded(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_000_000, 0)
 	th := newThrottle(now)
-	for i := range 3 * throttleAddresses {
+	th.most = 1000
+	for i := range 10 * th.most {
 		address := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
 		require.Zero(t, th.fail(address, now))
 		require.Zero(t, th.read(netip.AddrFrom4([4]byte{11, byte(i >> 16), byte(i >> 8), byte(i)}), now))
 	}
-	require.LessOrEqual(t, len(th.young)+len(th.old), 2*throttleAddresses)
+	require.LessOrEqual(t, len(th.young)+len(th.old), 2*th.most)
 	for range mostFailures {
 		require.Zero(t, th.fail(netip.Addr{}, now), "what is no address is one")
 	}
@@ -112,4 +115,19 @@ func FuzzToken(f *testing.F) {
 		require.NotEmpty(t, wrong, "one wrong character is always told")
 		require.False(t, strings.Contains(string(wrong), secret))
 	})
+}
+
+func TestA6NamesAreLookedUpUnderNoOtherDomain(t *testing.T) {
+	t.Parallel()
+	o := Options{Resolver: &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		return nil, errors.New("no network")
+	}}}
+	require.NoError(t, o.resolve())
+	_, err := o.Resolver.LookupTXT(t.Context(), "acme.example")
+	dns, ok := errors.AsType[*net.DNSError](err)
+	require.True(t, ok)
+	require.Equal(t, "acme.example.", dns.Name, "a search list does not apply to a name with a dot at its end")
+	o = Options{}
+	require.NoError(t, o.resolve())
+	require.Equal(t, rooted{net.DefaultResolver}, o.Resolver)
 }

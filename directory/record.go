@@ -81,11 +81,11 @@ func decode[T any](r *Record) (row[T], error) {
 // recordsAtOnce is how many records are read in one call of the storage.
 const recordsAtOnce = 500
 
-// records yields all records of a kind in order of their ID, those with a
-// greater one than after. After an error it ends.
-func (s *Service) records(ctx context.Context, tenant string, kind Kind, after string) iter.Seq2[*Record, error] {
+// records yields all records of a kind in order of their ID. After an error it
+// ends.
+func (s *Service) records(ctx context.Context, tenant string, kind Kind) iter.Seq2[*Record, error] {
 	return func(yield func(*Record, error) bool) {
-		for {
+		for after := ""; ; {
 			page, err := s.store.Records(ctx, tenant, kind, after, recordsAtOnce)
 			if err != nil {
 				yield(nil, err)
@@ -107,7 +107,7 @@ func (s *Service) records(ctx context.Context, tenant string, kind Kind, after s
 // all returns all records of a kind in order of their ID.
 func all[T any](ctx context.Context, s *Service, tenant string, kind Kind) ([]row[T], error) {
 	var rows []row[T]
-	for r, err := range s.records(ctx, tenant, kind, "") {
+	for r, err := range s.records(ctx, tenant, kind) {
 		if err != nil {
 			return nil, err
 		}

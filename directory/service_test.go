@@ -78,14 +78,29 @@ func (p *probe) Do(ctx context.Context, tenant string, fn func(ctx context.Conte
 	return p.Storage.Do(ctx, tenant, fn)
 }
 
-// zone is DNS as a test wants it: what is not in it is not found.
-type zone map[string]func(ctx context.Context) ([]string, error)
+// A zone is DNS as a test wants it: what is not in it is not found.
+type zone struct {
+	mu      sync.Mutex // a lookup may outlast the call that began it
+	answers map[string]func(ctx context.Context) ([]string, error)
+}
 
-func (z zone) LookupTXT(ctx context.Context, name string) ([]string, error) {
-	if answer := z[name]; answer != nil {
-		return answer(ctx)
+func (z *zone) set(name string, answer func(ctx context.Context) ([]string, error)) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if z.answers == nil {
+		z.answers = map[string]func(ctx context.Context) ([]string, error){}
 	}
-	return nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
+	z.answers[name] = answer
+}
+
+func (z *zone) LookupTXT(ctx context.Context, name string) ([]string, error) {
+	z.mu.Lock()
+	answer := z.answers[name]
+	z.mu.Unlock()
+	if answer == nil {
+		return nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
+	}
+	return answer(ctx)
 }
 
 func says(values ...string) func(context.Context) ([]string, error) {
@@ -98,7 +113,7 @@ type console struct {
 	t     testing.TB
 	store *probe
 	clock *clock
-	dns   zone
+	dns   *zone
 	log   *bytes.Buffer
 	http  http.Handler
 	from  string // the address that requests come from
@@ -121,7 +136,7 @@ func newConsole(t testing.TB, change func(*directory.Options)) *console {
 // newReplica returns a service over a storage that others use too.
 func newReplica(t testing.TB, store *probe, c *clock, change func(*directory.Options)) *console {
 	t.Helper()
-	k := &console{t: t, store: store, clock: c, dns: zone{}, log: &bytes.Buffer{}, from: "192.0.2.1:4711"}
+	k := &console{t: t, store: store, clock: c, dns: &zone{}, log: &bytes.Buffer{}, from: "192.0.2.1:4711"}
 	o := &directory.Options{Resolver: k.dns}
 	if change != nil {
 		change(o)

@@ -88,7 +88,7 @@ func (s *Service) readDirectories(ctx context.Context, tenant string, revision u
 		return nil, err
 	}
 	mappers := map[string]served{} // of which only Roles and err are set
-	for r, err := range s.records(ctx, tenant, KindMapping, "") {
+	for r, err := range s.records(ctx, tenant, KindMapping) {
 		if err != nil {
 			return nil, err
 		}
@@ -97,7 +97,7 @@ func (s *Service) readDirectories(ctx context.Context, tenant string, revision u
 	}
 	directories := map[string]served{}
 	live := 0
-	for r, err := range s.records(ctx, tenant, KindDirectory, "") {
+	for r, err := range s.records(ctx, tenant, KindDirectory) {
 		if err != nil {
 			return nil, err
 		}
@@ -153,7 +153,7 @@ func mapperOf(r *Record) (*roles.Mapper, error) {
 // what has gathered of a token's use goes over.
 func (s *Service) readTokens(ctx context.Context, read, was *snapshot) error {
 	read.tokens = map[digest]*credential{}
-	for r, err := range s.records(ctx, read.tenant, KindToken, "") {
+	for r, err := range s.records(ctx, read.tenant, KindToken) {
 		if err != nil {
 			return err
 		}

@@ -88,6 +88,6 @@ type Prune struct {
 	Limit    int       // of each
 }
 
-// ErrConflict: somebody else has changed the same directory, token, domain,
-// mapping or task meanwhile. Read it again and repeat the change.
+// ErrConflict says that somebody else has changed the same directory, token,
+// domain, mapping or task meanwhile. Read it again and repeat the change.
 var ErrConflict = errors.New("directory: changed by somebody else meanwhile")

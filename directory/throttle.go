@@ -25,6 +25,7 @@ type throttle struct {
 	mu         sync.Mutex
 	young, old map[netip.Addr]failures // dropped in turn, as in generations
 	turned     time.Time
+	most       int // addresses of a generation
 }
 
 // failures are those of an address in the window that began at since.
@@ -34,7 +35,7 @@ type failures struct {
 }
 
 func newThrottle(now time.Time) *throttle {
-	return &throttle{young: map[netip.Addr]failures{}, turned: now}
+	return &throttle{young: map[netip.Addr]failures{}, turned: now, most: throttleAddresses}
 }
 
 // fail counts a failure and returns how long the address is to wait; 0 if it
@@ -66,7 +67,7 @@ func (t *throttle) count(from netip.Addr, now time.Time, allowed func(*failures)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if age := now.Sub(t.turned); age < 0 || age >= failWindow || len(t.young) >= throttleAddresses {
+	if age := now.Sub(t.turned); age < 0 || age >= failWindow || len(t.young) >= t.most {
 		t.young, t.old, t.turned = map[netip.Addr]failures{}, t.young, now
 	}
 	f, ok := t.young[from]
