@@ -69,7 +69,9 @@ type Account struct {
 	// person. It is 0 in Provision and with a plain [Store].
 	Seq uint64
 
-	// User is the resource behind the account, nil once it is deleted.
+	// User is the resource behind the account, nil once it is deleted. It is what
+	// the provider said last, also where Profile, Email and Groups are as they
+	// were because changes are switched off ([Policy.Off]).
 	User *Resource
 }
 

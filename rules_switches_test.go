@@ -242,6 +242,31 @@ func TestB10AnEmailThatIsNotGivenUpYetIsNobodyElses(t *testing.T) {
 	}
 }
 
+// An email that was withheld and that somebody else has meanwhile stays so.
+func TestB10AnEmailThatWasTakenMeanwhileStaysWithheld(t *testing.T) {
+	t.Parallel()
+	r := newManagedRig(t, scim.NoRoles{}, acme(scim.Policy{Email: scim.AllowEmailChange}), nil)
+	ada := r.post("/Users", person("ada"))
+	address := func(to string) { r.set("/Users/"+ada, `emails[type eq "work"].value`, fmt.Sprintf(`"%s@acme.example"`, to)) }
+	r.off(scim.UpdateAttributes)
+	address("countess")
+	r.dir.Policy.Email = scim.KeepEmail // of the two changes the one is switched off, the other one held back
+	address("lovelace")
+	other := r.post("/Users", person("countess"))
+	assert.True(t, r.account(other).Active)
+	r.off(0)
+	r.forget()
+	r.reconcile(ada, other)
+	assert.Equal(t, "ada@acme.example", r.account(ada).Email)
+	assert.Equal(t, []string{ada}, r.waiting())
+	assert.Zero(t, r.reconcile(ada, other))
+	r.do("DELETE", "/Users/"+other, "").is(http.StatusNoContent)
+	assert.Equal(t, 1, r.reconcile(ada, other))
+	assert.Equal(t, "countess@acme.example", r.account(ada).Email)
+	assert.Equal(t, "lovelace@acme.example", r.state(ada).RefusedEmail, "what the policy held back still is")
+	assert.Empty(t, r.waiting())
+}
+
 func TestB10DeactivateUsersOff(t *testing.T) {
 	t.Parallel()
 	r := newManagedRig(t, mappedRoles(t), strictly(), nil)
@@ -347,7 +372,9 @@ func TestB10BackBeforeTheDeletionWasPassedOn(t *testing.T) {
 			if off.Has(scim.SyncGroups) {
 				assert.Equal(t, []scim.Grant{fromGroup("editor", group)}, a.Roles)
 				assert.Equal(t, "Ada", a.Profile.Name)
+				assert.Equal(t, scim.PendingUpdate|scim.PendingGroups, r.state(id).Pending)
 			} else {
+				assert.Zero(t, r.state(id).Pending)
 				assert.Equal(t, []scim.Grant{byDefault("viewer")}, a.Roles, "memberships ended with the deletion")
 			}
 			r.off(0)

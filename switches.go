@@ -113,6 +113,8 @@ func (w *work) freezeAttributes(ctx context.Context, s *subject, was *AccountSta
 	if frozen.Profile != nil {
 		if p := profileOf(r); sameProfile(frozen.Profile, &p) {
 			frozen.Profile = nil
+		} else {
+			next.Pending |= PendingUpdate // also of who comes back before having left
 		}
 	}
 	if next.Email != was.Email {
@@ -223,10 +225,6 @@ func (w *work) introduce(ctx context.Context, s *subject) error {
 	if next.Held == "" && r.User().Active() {
 		if outside, err := checkDomain(w.dir, r); err != nil || outside != "" {
 			next.Held = HeldForDomain
-		} else if kept, err := w.keptBy(ctx, r, next.Email); err != nil {
-			return err
-		} else if kept {
-			next.Held = HeldForEmail
 		}
 	}
 	if next.HostID == "" && w.resolver != nil {

@@ -28,7 +28,8 @@ type Storage interface {
 	Records(ctx context.Context, tenant string, kind Kind, after string, limit int) ([]*Record, error)
 
 	// PutRecord stores a record in place of the one with r.Version, 0 for a new
-	// one, and returns its new version. The error wraps [scim.ErrVersion] if the
+	// one, and returns its new version; r stays as it is. Kind and ID must not
+	// be empty. The error wraps [scim.ErrVersion] if the
 	// stored version is another, or there is one already where r.Version is 0;
 	// [scim.ErrNotFound] if there is none where it is not.
 	PutRecord(ctx context.Context, r *Record) (version uint64, err error)
@@ -38,7 +39,10 @@ type Storage interface {
 
 	// Claim makes a name the tenant's, in all tenants the only one that has it:
 	// the one key that is global. It returns who has it: the tenant itself, also
-	// if it had it before, or another, and then nothing has changed.
+	// if it had it before, or another, and then nothing has changed. Names are
+	// compared byte by byte. A name that a running transaction claims is its
+	// tenant's for whoever claims it meanwhile, who may be told so at once or
+	// may have to wait for the end; rolled back, nobody has it.
 	Claim(ctx context.Context, name, tenant string) (holder string, err error)
 
 	// Unclaim gives up a name that is the tenant's; any other is left alone.
@@ -77,15 +81,15 @@ type RecordKey struct {
 // A Record is a document under a key.
 type Record struct {
 	RecordKey
-	Version uint64 // 1 for the first; set by PutRecord
-	Data    []byte // JSON; it must not be changed once stored or read
+	Version uint64 // 1 for the first; counted by PutRecord
+	Data    []byte // JSON, kept byte for byte; it must not be changed once stored or read
 }
 
 // Prune says what [Storage.Prune] removes.
 type Prune struct {
 	Events   uint64    // the sequence number of the last event to be removed; 0: none
 	Requests time.Time // lines of request logs written before that time; zero: none
-	Limit    int       // of each
+	Limit    int       // of each, the oldest first; 0: none
 }
 
 // ErrConflict says that somebody else has changed the same directory, token,

@@ -64,7 +64,7 @@ func (d *directory) pack(a *scim.AccountState, was *account) *account {
 
 // packRare returns nil for an account that has nothing of it.
 func packRare(a *scim.AccountState) *rareState {
-	if a.Pending == 0 && a.Since.IsZero() && a.Frozen == nil && len(a.Found) == 0 && !a.Unmanaged {
+	if a.Pending == 0 && a.Since.IsZero() && a.Frozen == nil && a.Found == nil && !a.Unmanaged {
 		return nil
 	}
 	return &rareState{

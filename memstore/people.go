@@ -159,7 +159,7 @@ func (d *directory) rowsOf(k *kind) iter.Seq2[uint32, *row] {
 
 // people returns the accounts with that HostID or that folded email.
 func (v view) people(hostID, email string) (found []*scim.AccountState) {
-	index := v.directory.indexedPeople()
+	index := v.indexedPeople()
 	add := func(id string, p *account) {
 		found = append(found, p.state(scim.Ref{Directory: v.key, Type: userType, ID: id}))
 	}

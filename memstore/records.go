@@ -45,11 +45,9 @@ func (r records) with(record *control.Record) records {
 	return next
 }
 
+// without returns the records without that one, which there is.
 func (r records) without(key control.RecordKey) records {
-	i, found := r.place(key.Kind, key.ID)
-	if !found {
-		return r
-	}
+	i, _ := r.place(key.Kind, key.ID)
 	next := maps.Clone(r)
 	if next[key.Kind] = slices.Concat(r[key.Kind][:i], r[key.Kind][i+1:]); len(next[key.Kind]) == 0 {
 		delete(next, key.Kind)

@@ -29,9 +29,11 @@ var accountCases = []testCase{
 			}
 			rare := waitingAccount(whole.User)
 			unmanaged := &scim.AccountState{User: whole.User, HostID: "h", Unmanaged: true}
+			linked := &scim.AccountState{User: whole.User, HostID: "h", Found: []string{}}
+			email := &scim.AccountState{User: whole.User, Pending: scim.PendingUpdate, Frozen: &scim.Frozen{Email: "new@x.test"}}
 			groups := &scim.AccountState{User: whole.User, Pending: scim.PendingGroups, Frozen: &scim.Frozen{Groups: rare.Frozen.Groups}}
 			for _, a := range []*scim.AccountState{
-				{User: whole.User}, whole, rare, whole, {User: whole.User, HostID: "other", Active: false}, unmanaged, groups, {User: whole.User, Grants: whole.Grants[1:]},
+				{User: whole.User}, whole, rare, whole, {User: whole.User, HostID: "other", Active: false}, unmanaged, linked, email, groups, {User: whole.User, Grants: whole.Grants[1:]},
 			} {
 				p.put(a)
 				p.sameAccount(p.state().Account, a)
@@ -347,7 +349,7 @@ func (p *probe) sameAccount(got, want *scim.AccountState) {
 	g, w := *got, *want
 	p.must(slices.Equal(g.Grants, w.Grants), "the account has the grants %v, want %v", g.Grants, w.Grants)
 	p.must(g.Since.Equal(w.Since), "the account waits since %v, want %v", g.Since, w.Since)
-	p.must(slices.Equal(g.Found, w.Found), "the account was found with the roles %q, want %q", g.Found, w.Found)
+	p.must(slices.Equal(g.Found, w.Found) && (g.Found == nil) == (w.Found == nil), "the account was found with the roles %#v, want %#v: nil is not linked, empty is linked without roles", g.Found, w.Found)
 	p.must(jsonOf(g.Frozen) == jsonOf(w.Frozen), "of the account is frozen %s, want %s", jsonOf(g.Frozen), jsonOf(w.Frozen))
 	g.Grants, g.Since, g.Found, g.Frozen = w.Grants, w.Since, w.Found, w.Frozen
 	p.must(fmt.Sprintf("%+v", g) == fmt.Sprintf("%+v", w), "the account is %+v, want %+v", g, w)

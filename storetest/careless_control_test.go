@@ -1,17 +1,25 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"slices"
 	"strings"
+	"time"
 
 	scim "github.com/muster-id/scim"
+	"github.com/muster-id/scim/directory"
 )
 
 // controlState is what bugs about tallies, people, records and claims remember.
 type controlState struct {
 	tallies map[string]*scim.Tally // by tenant
 	put     []*scim.AccountState   // whatever was put
+	records []*directory.Record    // whatever was put
+	holders map[string]string      // of claims
+
+	reopened bool
 }
 
 func (c *careless) Tally(ctx context.Context, tenant string) (*scim.Tally, error) {
@@ -38,7 +46,7 @@ func (c *careless) Tally(ctx context.Context, tenant string) (*scim.Tally, error
 	return t, err
 }
 
-// withinKey marks the context of a transaction.
+// withinKey is the key of a transaction in its context.
 type withinKey struct{}
 
 func (x *carelessTx) Tally(ctx context.Context) (*scim.Tally, error) {
@@ -198,4 +206,247 @@ func (c *careless) paged(ctx context.Context, key scim.Key, after string, limit 
 		return found, err
 	}
 	return page(ctx, key, after, limit)
+}
+
+// The bugs of a store that keeps records.
+
+func (c *careless) Record(ctx context.Context, key directory.RecordKey) (*directory.Record, error) {
+	switch c.bug {
+	case "records of any case":
+		key.ID = strings.ToLower(key.ID)
+	case "records of all kinds":
+		key.Kind = directory.KindTask
+	case "transactions read records as they were":
+		ctx = context.Background()
+	}
+	r, err := c.Storage.Record(ctx, key)
+	if err == nil {
+		return r, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, put := range slices.Backward(c.control.records) {
+		switch {
+		case c.bug == "records of all tenants" && put.Kind == key.Kind && put.ID == key.ID,
+			c.bug == "records are seen before the commit" && put.RecordKey == key && ctx.Value(withinKey{}) == nil:
+			return put, nil
+		}
+	}
+	return nil, err
+}
+
+func (c *careless) Records(ctx context.Context, tenant string, kind directory.Kind, after string, limit int) ([]*directory.Record, error) {
+	const most = 1 << 20
+	switch c.bug {
+	case "records of all kinds":
+		kind = directory.KindTask
+	case "records without limit":
+		limit = most
+	case "records from after on":
+		all, err := c.Storage.Records(ctx, tenant, kind, "", most)
+		all = slices.DeleteFunc(all, func(r *directory.Record) bool { return r.ID < after })
+		return all[:min(max(limit, 0), len(all))], err
+	case "records the last first":
+		all, err := c.Storage.Records(ctx, tenant, kind, after, limit)
+		slices.Reverse(all)
+		return all, err
+	case "records without case":
+		all, err := c.Storage.Records(ctx, tenant, kind, "", most)
+		all = slices.DeleteFunc(all, func(r *directory.Record) bool { return strings.ToLower(r.ID) <= strings.ToLower(after) })
+		slices.SortFunc(all, func(a, b *directory.Record) int { return strings.Compare(strings.ToLower(a.ID), strings.ToLower(b.ID)) })
+		return all[:min(max(limit, 0), len(all))], err
+	}
+	return c.Storage.Records(ctx, tenant, kind, after, limit)
+}
+
+func (c *careless) PutRecord(ctx context.Context, r *directory.Record) (uint64, error) {
+	own := *r
+	switch c.bug {
+	case "records are compacted":
+		var b bytes.Buffer
+		if json.Compact(&b, own.Data) == nil {
+			own.Data = b.Bytes()
+		}
+	case "records of any case":
+		own.ID = strings.ToLower(own.ID)
+	case "records of all kinds":
+		own.Kind = directory.KindTask
+	case "records are overwritten", "new records are overwritten":
+		if c.bug == "records are overwritten" || own.Version == 0 {
+			if was, err := c.Storage.Record(ctx, own.RecordKey); err == nil {
+				own.Version = was.Version
+			}
+		}
+	case "records are made of any version":
+		if _, err := c.Storage.Record(ctx, own.RecordKey); err != nil {
+			own.Version = 0
+		}
+	case "versions of records without lock":
+		if was, err := c.Storage.Record(context.Background(), own.RecordKey); err != nil || was.Version == own.Version {
+			c.meet.another()
+			if was, err := c.Storage.Record(ctx, own.RecordKey); err == nil {
+				own.Version = was.Version
+			}
+		}
+	case "rollback keeps records":
+		if x, within := ctx.Value(withinKey{}).(*carelessTx); within {
+			x.redo = append(x.redo, func() { _, _ = c.Storage.PutRecord(context.Background(), &own) })
+		}
+	}
+	version, err := c.Storage.PutRecord(ctx, &own)
+	if err == nil {
+		kept := own
+		kept.Version = version
+		c.mu.Lock()
+		c.control.records = append(c.control.records, &kept)
+		c.mu.Unlock()
+	}
+	switch {
+	case err == nil && c.bug == "records count from zero":
+		version--
+	case err == nil && c.bug == "records given are counted":
+		r.Version = version
+	}
+	return version, err
+}
+
+func (c *careless) DeleteRecord(ctx context.Context, key directory.RecordKey) error {
+	switch c.bug {
+	case "records of any case":
+		key.ID = strings.ToLower(key.ID)
+	case "records of all kinds":
+		key.Kind = directory.KindTask
+	case "records that are gone are an error":
+		if _, err := c.Storage.Record(ctx, key); err != nil {
+			return err
+		}
+	}
+	return c.Storage.DeleteRecord(ctx, key)
+}
+
+func (c *careless) Claim(ctx context.Context, name, tenant string) (string, error) {
+	switch c.bug {
+	case "claims of each tenant":
+		return c.Storage.Claim(ctx, tenant+name, tenant)
+	case "claims without case":
+		name = strings.ToLower(name)
+	case "claims are forgotten":
+		if c.control.reopened {
+			return tenant, nil
+		}
+	case "claims without lock":
+		c.mu.Lock()
+		holder := c.control.holders[name]
+		c.mu.Unlock()
+		if holder != "" {
+			return holder, nil
+		}
+		c.meet.another()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.control.holders == nil {
+			c.control.holders = map[string]string{}
+		}
+		c.control.holders[name] = tenant
+		return tenant, nil
+	case "rollback keeps claims":
+		if x, within := ctx.Value(withinKey{}).(*carelessTx); within {
+			x.redo = append(x.redo, func() { _, _ = c.Storage.Claim(context.Background(), name, tenant) })
+		}
+	}
+	holder, err := c.Storage.Claim(ctx, name, tenant)
+	if c.bug == "claims tell no holder" && holder != tenant {
+		holder = ""
+	}
+	if c.bug == "claims once more are refused" && err == nil && holder == tenant {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.control.holders == nil {
+			c.control.holders = map[string]string{}
+		}
+		if c.control.holders[name] == tenant {
+			return "", errRefused
+		}
+		c.control.holders[name] = tenant
+	}
+	return holder, err
+}
+
+func (c *careless) Unclaim(ctx context.Context, name, tenant string) error {
+	switch c.bug {
+	case "anybody gives up a claim":
+		if holder, err := c.Storage.Claim(ctx, name, tenant); err == nil {
+			tenant = holder
+		}
+	case "claims without case":
+		name = strings.ToLower(name)
+	case "claims stay":
+		return nil
+	case "rollback gives up claims":
+		if x, within := ctx.Value(withinKey{}).(*carelessTx); within {
+			x.redo = append(x.redo, func() { _ = c.Storage.Unclaim(context.Background(), name, tenant) })
+		}
+	}
+	return c.Storage.Unclaim(ctx, name, tenant)
+}
+
+func (c *careless) Tenants(ctx context.Context, after string, limit int) ([]string, error) {
+	const most = 1 << 20
+	switch c.bug {
+	case "tenants from after on":
+		all, err := c.Storage.Tenants(ctx, "", most)
+		all = slices.DeleteFunc(all, func(tenant string) bool { return tenant < after })
+		return all[:min(max(limit, 0), len(all))], err
+	case "tenants without limit":
+		limit = most
+	case "tenants in no order":
+		all, err := c.Storage.Tenants(ctx, after, limit)
+		slices.Reverse(all)
+		return all, err
+	case "tenants without records", "tenants whose records are gone":
+		all, err := c.Storage.Tenants(ctx, after, most)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for tenant := range c.control.tallies {
+			if c.bug == "tenants without records" {
+				all = append(all, tenant)
+			}
+		}
+		for _, r := range c.control.records {
+			if c.bug == "tenants whose records are gone" {
+				all = append(all, r.Tenant)
+			}
+		}
+		all = slices.DeleteFunc(all, func(tenant string) bool { return tenant <= after })
+		slices.Sort(all)
+		all = slices.Compact(all)
+		return all[:min(max(limit, 0), len(all))], err
+	}
+	return c.Storage.Tenants(ctx, after, limit)
+}
+
+func (c *careless) Prune(ctx context.Context, tenant string, p directory.Prune) (int, error) {
+	switch c.bug {
+	case "pruning without limit":
+		p.Limit = 1 << 20
+	case "pruning one event more":
+		p.Events++
+	case "pruning one event less":
+		p.Events = max(p.Events, 1) - 1
+	case "pruning no lines":
+		p.Requests = time.Time{}
+	case "pruning lines of that time":
+		if !p.Requests.IsZero() {
+			p.Requests = p.Requests.Add(time.Nanosecond)
+		}
+	case "rollback prunes":
+		if x, within := ctx.Value(withinKey{}).(*carelessTx); within {
+			x.redo = append(x.redo, func() { _, _ = c.Storage.Prune(context.Background(), tenant, p) })
+		}
+	}
+	removed, err := c.Storage.Prune(ctx, tenant, p)
+	if c.bug == "pruning tells nothing" {
+		removed = 0
+	}
+	return removed, err
 }

@@ -46,6 +46,7 @@ func (c *careless) reopened() *careless {
 	if c.bug == "owed calls are forgotten" {
 		c.gone = c.owed
 	}
+	c.control.reopened = true
 	return c
 }
 
@@ -215,6 +216,8 @@ func (x *carelessTx) PutAccount(ctx context.Context, a *scim.AccountState) error
 		own.Frozen = nil
 	case "found roles are lost":
 		own.Found = nil
+	case "who was linked without roles was not linked":
+		own.Found = append([]string(nil), a.Found...)
 	case "released accounts are managed":
 		own.Unmanaged = false
 	case "rollback keeps accounts":
@@ -368,7 +371,7 @@ func (c *careless) Do(ctx context.Context, tenant string, fn func(context.Contex
 				caught = recover()
 			}
 		}()
-		err = fn(context.WithValue(ctx, withinKey{}, true), x)
+		err = fn(context.WithValue(ctx, withinKey{}, x), x)
 		if c.bug == "errors are committed" && errors.Is(err, errRefused) {
 			return nil
 		}

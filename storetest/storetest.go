@@ -1,5 +1,6 @@
 // Package storetest checks that a store keeps the contract of [scim.Store],
-// [scim.MemberStore] and [scim.Ledger]. Who writes a store runs it in a test:
+// [scim.MemberStore], [scim.Ledger] and [directory.Storage]. Who writes a store
+// runs it in a test:
 //
 //	func TestStore(t *testing.T) {
 //		storetest.Run(t, func(t *testing.T, types *scim.Types) scim.Store {
@@ -11,8 +12,8 @@
 //
 // Each case is a subtest with a name, such as "replace/stale-version", and a
 // why, which cites the sentence of the contract, the rule or the section of an
-// RFC that it holds the store to. The cases of [scim.MemberStore] and
-// [scim.Ledger] run where the store implements them; there is no way to leave
+// RFC that it holds the store to. The cases of [scim.MemberStore],
+// [scim.Ledger] and [directory.Storage] run where the store implements them; there is no way to leave
 // one out. A Ledger is also taken through those of the other cases that fit
 // inside of one transaction, by the Tx, under "tx/".
 //
@@ -65,6 +66,7 @@ import (
 	"time"
 
 	scim "github.com/muster-id/scim"
+	"github.com/muster-id/scim/directory"
 )
 
 // Options add to what is checked. The zero value, like nil, is ready for use.
@@ -153,6 +155,7 @@ func newSuite(newStore func(*testing.T, *scim.Types) scim.Store, opts *Options) 
 func (s *suite) cases(store scim.Store) (all []testCase) {
 	_, isMemberStore := store.(scim.MemberStore)
 	_, isLedger := store.(scim.Ledger)
+	_, isStorage := store.(directory.Storage)
 	all = append(all, resourceCases...)
 	all = append(all, listCases...)
 	if isMemberStore {
@@ -170,6 +173,9 @@ func (s *suite) cases(store scim.Store) (all []testCase) {
 		all = append(all, accountCases...)
 		all = append(all, tallyCases...)
 		all = append(all, peopleCases...)
+		if isStorage {
+			all = append(all, recordCases...)
+		}
 		if s.Parallel {
 			all = append(all, parallelCases...)
 		}
@@ -178,6 +184,9 @@ func (s *suite) cases(store scim.Store) (all []testCase) {
 		all = append(all, reopenCases...)
 		if isLedger {
 			all = append(all, reopenLedgerCases...)
+		}
+		if isStorage {
+			all = append(all, reopenRecordCases...)
 		}
 	}
 	for round := range s.Rounds {
@@ -195,7 +204,7 @@ func within(c testCase) testCase {
 	c.run = func(p *probe) {
 		err := p.ledger.Do(p.ctx, p.tenant, func(ctx context.Context, tx scim.Tx) error {
 			inside := *p.shared
-			inside.store, inside.members, inside.ledger = tx, tx, nil
+			inside.store, inside.members, inside.ledger, inside.storage = tx, tx, nil, nil
 			run(&probe{shared: &inside, ctx: ctx, failing: p.failing})
 			return nil
 		})
@@ -239,8 +248,8 @@ type probe struct {
 	failing *failing
 }
 
-// shared is what a case has at hand; members and ledger are nil where the
-// store is none.
+// shared is what a case has at hand; members, ledger and storage are nil where
+// the store is none.
 type shared struct {
 	*suite
 	t       *testing.T
@@ -249,12 +258,14 @@ type shared struct {
 	store   scim.Store
 	members scim.MemberStore
 	ledger  scim.Ledger
+	storage directory.Storage
 }
 
 func (p *probe) use(store scim.Store) {
 	p.store = store
 	p.members, _ = store.(scim.MemberStore)
 	p.ledger, _ = store.(scim.Ledger)
+	p.storage, _ = store.(directory.Storage)
 }
 
 // failing holds the first thing that went wrong. It is kept apart from the
