@@ -234,7 +234,7 @@ func decodeTask(r *Record) (*taskRecord, error) {
 // tasks returns all tasks of the tenant, the oldest first.
 func (s *Service) tasks(ctx context.Context, tenant string) ([]*taskRecord, error) {
 	var found []*taskRecord
-	for r, err := range s.records(ctx, tenant, KindTask, "") {
+	for r, err := range s.records(ctx, tenant, KindTask) {
 		if err != nil {
 			return nil, err
 		}

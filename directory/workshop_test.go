@@ -176,7 +176,7 @@ func (w *workshop) replica(change func(*scim.Config, *directory.Options)) *works
 
 func openWorkshop(t testing.TB, store *probe, c *clock, a *app, change func(*scim.Config, *directory.Options)) *workshop {
 	t.Helper()
-	k := &console{t: t, store: store, clock: c, dns: zone{}, log: &bytes.Buffer{}, from: "192.0.2.1:4711"}
+	k := &console{t: t, store: store, clock: c, dns: &zone{}, log: &bytes.Buffer{}, from: "192.0.2.1:4711"}
 	cfg := &scim.Config{Catalog: catalog, Now: c.Now, Provisioner: a, DirectHooks: true, Logger: slog.New(slog.NewTextHandler(k.log, nil))}
 	o := &directory.Options{Resolver: k.dns}
 	if change != nil {
