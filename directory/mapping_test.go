@@ -118,7 +118,7 @@ func TestC5SetMappingRefuses(t *testing.T) {
 	_, err = w.Retire(t.Context(), w.key, scim.ReleaseAccounts)
 	require.NoError(t, err)
 	_, err = w.SetMapping(t.Context(), w.key, byName("editor"), 1)
-	assertAs[*directory.InvalidError](t, err)
+	problems(t, err)
 }
 
 func assertAs[E error](t testing.TB, err error) (e E, ok bool) {
@@ -178,8 +178,10 @@ func TestC4Orphans(t *testing.T) {
 	gone := w.team("Engineers")
 	w.team("Admins")
 	w.apply(roles.Mapping{Rules: []roles.Rule{
-		{GroupName: "Engineers", Role: "editor"}, {GroupName: "Admins", Role: "admin"},
-		{ExternalID: "ext-Later", Role: "viewer"}, {GroupID: "no-such-group", Role: "viewer"},
+		{GroupName: "Engineers", Role: "editor"},
+		{GroupName: "Admins", Role: "admin"},
+		{ExternalID: "ext-Later", Role: "viewer"},
+		{GroupID: "no-such-group", Role: "viewer"},
 	}})
 	w.do(http.MethodDelete, "/Groups/"+gone, "")
 	for range 2 {

@@ -148,7 +148,7 @@ func (s *Service) Run(ctx context.Context) error {
 			group.Wait()
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
 			defer cancel()
-			s.reportFlush(last)
+			_ = s.reportFlush(last) // logged
 			return nil
 		case <-time.After(s.o.Worker.Interval/2 + rand.N(s.o.Worker.Interval)):
 		}

@@ -268,8 +268,10 @@ func (st *Status) lookAtPeople() {
 		off  scim.Switches
 		what string
 	}{
-		{scim.CreateUsers, "creating users"}, {scim.UpdateAttributes, "updating attributes"},
-		{scim.DeactivateUsers, "deactivating users"}, {scim.SyncGroups, "group sync"},
+		{scim.CreateUsers, "creating users"},
+		{scim.UpdateAttributes, "updating attributes"},
+		{scim.DeactivateUsers, "deactivating users"},
+		{scim.SyncGroups, "group sync"},
 	} {
 		if d.State != Retired && d.Policy.Off&part.off != 0 {
 			st.warn("%s is switched off", part.what)

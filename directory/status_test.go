@@ -59,8 +59,10 @@ func TestStatusSaysWhatIsWrong(t *testing.T) {
 		attention string
 		warning   string
 	}{
-		"no domain": {func(w *workshop) { w.update(func(d *directory.Directory) { d.Policy.Domain = scim.RejectDomain }) },
-			directory.NeedsAttention, "no domain is verified", ""},
+		"no domain": {
+			func(w *workshop) { w.update(func(d *directory.Directory) { d.Policy.Domain = scim.RejectDomain }) },
+			directory.NeedsAttention, "no domain is verified", "",
+		},
 		"no mapping": {func(*workshop) {}, directory.Healthy, "", "no role mapping is set"},
 		"no default": {func(w *workshop) { w.apply(byName("", "Engineers editor")) }, directory.Healthy, "", "no default role"},
 		"orphan": {func(w *workshop) {
@@ -85,8 +87,10 @@ func TestStatusSaysWhatIsWrong(t *testing.T) {
 			_, err := w.Work(w.t.Context(), "acme", task.ID)
 			require.Error(w.t, err)
 		}, directory.NeedsAttention, "will go on: moving house", ""},
-		"seats": {func(w *workshop) { w.app.set(func(a *app) { a.usage = scim.Usage{Seats: 5, SeatLimit: 5} }) },
-			directory.NeedsAttention, "all 5 seats are in use", ""},
+		"seats": {
+			func(w *workshop) { w.app.set(func(a *app) { a.usage = scim.Usage{Seats: 5, SeatLimit: 5} }) },
+			directory.NeedsAttention, "all 5 seats are in use", "",
+		},
 		"invalid role": {func(w *workshop) {
 			w.set(byName("viewer"))
 			w.tally(func(t *scim.Tally) {

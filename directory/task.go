@@ -84,7 +84,7 @@ type TaskFailure struct {
 	Error string `json:"error"` // in plain words; the cause is logged
 }
 
-// ErrBusy: another process is at the task, and will finish it.
+// ErrBusy says that another process is at the task, and will finish it.
 var ErrBusy = errors.New("directory: another process is at this task")
 
 // A taskRecord is a task as it is kept.
