@@ -30,7 +30,9 @@ type Preview struct {
 	// tenant's directories ([scim.RoleCatalog.Administrators]). LastAdministrator
 	// says that the tenant would have none left: then one of them keeps the
 	// role (rule B7). It is known where the host says how many administrators it
-	// has besides ([scim.UsageReporter]).
+	// has besides ([scim.UsageReporter]). Who is an administrator when the task
+	// comes to the last one counts: who is made one by the same mapping, and comes
+	// later, frees the one who was kept, in the background.
 	Demoted           []string
 	LastAdministrator bool
 

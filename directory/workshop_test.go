@@ -33,7 +33,11 @@ type app struct {
 	before    func()                    // each Provision
 }
 
-func newApp() *app { return &app{accounts: map[string]scim.Account{}, committed: map[string]int{}} }
+// newApp returns an application that has an administrator of its own, so that
+// no directory has the last one.
+func newApp() *app {
+	return &app{accounts: map[string]scim.Account{}, committed: map[string]int{}, usage: scim.Usage{Administrators: 1}}
+}
 
 func (a *app) Provision(_ context.Context, account *scim.Account) (string, error) {
 	if a.before != nil {
