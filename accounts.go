@@ -306,7 +306,7 @@ func (w *work) bind(ctx context.Context, g *GroupRef) error {
 		}
 		holder, taken := claims[selector]
 		switch {
-		case !taken:
+		case !taken || holder.GroupID == "": // or no longer
 			claimed = append(claimed, selector)
 		case holder.GroupID == g.ID: // since g was read
 			g.Bound = append(slices.Clip(g.Bound), selector)

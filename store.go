@@ -216,7 +216,8 @@ type Tx interface {
 	// to (rule C2). The caller must not change the map.
 	Bindings(ctx context.Context, directory Key) (map[string]Binding, error)
 
-	// Bind binds selectors to a group.
+	// Bind binds selectors to a group, or, where it has no GroupID, to none any
+	// more: they are then bound by the next group that matches.
 	Bind(ctx context.Context, directory Key, group Binding, selectors ...string) error
 
 	// Append adds events: it sets their Seq, and keeps them, but not the slice.

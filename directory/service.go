@@ -30,6 +30,10 @@ type Service struct {
 	cache    *cache
 	throttle *throttle
 	uses     *uses
+	worker   *worker
+
+	reporter    scim.UsageReporter // nil: the application does not say what it has outside of its directories
+	hookTimeout time.Duration
 }
 
 var (
@@ -63,6 +67,12 @@ type Options struct {
 	// note of which is "strict" and then a line for each: they are to be revoked
 	// (rule C8). By default the event names none.
 	Invitations func(ctx context.Context, tenant string) ([]string, error)
+
+	// Worker is how [Service.Run] works.
+	Worker WorkerOptions
+
+	// Retention is how long [Service.Run] keeps what would grow for ever.
+	Retention Retention
 }
 
 // New returns the service over a store, and in it the handler of the SCIM
@@ -97,6 +107,11 @@ func New(store Storage, cfg *scim.Config, o *Options) (*Service, error) {
 		own.Types = s.types
 	}
 	s.cache, s.throttle, s.uses = newCache(s), newThrottle(s.now()), newUses()
+	s.worker = newWorker()
+	s.reporter, _ = own.Provisioner.(scim.UsageReporter)
+	if s.hookTimeout = own.ProvisionTimeout; s.hookTimeout == 0 {
+		s.hookTimeout = 10 * time.Second
+	}
 	own.Directories = s
 	var err error
 	if s.handler, err = scim.NewHandler(store, s, s, &own); err != nil {
@@ -123,7 +138,8 @@ func (o *Options) resolve() error {
 	if r, ok := o.Resolver.(*net.Resolver); ok {
 		o.Resolver = rooted{r}
 	}
-	return nil
+	o.Retention.resolve()
+	return o.Worker.resolve()
 }
 
 // Handler returns the handler of the SCIM endpoint, to be mounted by

@@ -236,7 +236,7 @@ func (m *Mapper) Bind(groups []scim.GroupRef, held map[string]scim.Binding) []sc
 	for i := range bound {
 		g := &bound[i]
 		for _, selector := range m.Selectors(nil, *g) {
-			if _, ok := held[selector]; !ok && !claimed[selector] {
+			if held[selector].GroupID == "" && !claimed[selector] {
 				claimed[selector] = true
 				g.Bound = append(g.Bound, selector)
 			}
