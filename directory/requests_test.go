@@ -101,7 +101,7 @@ func (k *console) send(secret, method, path, body string, status int) (id string
 	return location[strings.LastIndexByte(location, '/')+1:]
 }
 
-func userBody(email string) string {
+func sentUser(email string) string {
 	return `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"` + email + `","externalId":"ext-` + email + `","emails":[{"value":"` + email + `","primary":true}]}`
 }
 
@@ -184,7 +184,7 @@ func TestD8WhySomebodyIsNotThere(t *testing.T) {
 	require.Empty(t, x.Requests)
 
 	k.send(secret, http.MethodPost, "/Users", `{"userName":"ada"}`, http.StatusBadRequest)
-	k.send(secret, http.MethodPost, "/Users", userBody("eve@evil.example"), http.StatusBadRequest)
+	k.send(secret, http.MethodPost, "/Users", sentUser("eve@evil.example"), http.StatusBadRequest)
 	x = k.explain(key, "ada@acme.example")
 	require.Equal(t, directory.AskRequest, x.Cause)
 	require.Len(t, x.Requests, 1, "what was refused for another domain was not about them")
@@ -209,7 +209,7 @@ func TestD8WhySomebodyHasNoAccess(t *testing.T) {
 	key, secret := k.create(directory.Directory{Name: "Entra", Provider: scim.Entra})
 	k.verified("acme", "acme.example")
 	k.mapped(key, roles.Mapping{Rules: []roles.Rule{{GroupName: "Editors", Role: "editor"}}})
-	ada := k.send(secret, http.MethodPost, "/Users", userBody("ada@acme.example"), http.StatusCreated)
+	ada := k.send(secret, http.MethodPost, "/Users", sentUser("ada@acme.example"), http.StatusCreated)
 
 	for _, who := range []string{ada, "ada@acme.example", "ADA@ACME.example", "ext-ada@acme.example", "  ada@acme.example "} {
 		x := k.explain(key, who)
@@ -272,7 +272,7 @@ func TestD8WhySomebodyHasNoAccess(t *testing.T) {
 		require.Equal(t, ada, x.User, who)
 		require.Contains(t, x.Text(), "Entra ID has deleted this person")
 	}
-	again := k.send(secret, http.MethodPost, "/Users", userBody("ada@acme.example"), http.StatusCreated)
+	again := k.send(secret, http.MethodPost, "/Users", sentUser("ada@acme.example"), http.StatusCreated)
 	require.Equal(t, again, k.explain(key, "ada@acme.example").User, "who is there, not who was")
 }
 
@@ -289,8 +289,8 @@ func TestA1ExplainKnowsOneTenant(t *testing.T) {
 	_, siblingSecret := k.create(directory.Directory{Name: "Contractors", Policy: anyDomain()})
 	_, foreignSecret := k.create(directory.Directory{Tenant: "umbrella", Name: "Theirs", Policy: anyDomain()})
 	require.Equal(t, http.StatusOK, k.get(secret))
-	ben := k.send(siblingSecret, http.MethodPost, "/Users", userBody("ben@acme.example"), http.StatusCreated)
-	eve := k.send(foreignSecret, http.MethodPost, "/Users", userBody("eve@acme.example"), http.StatusCreated)
+	ben := k.send(siblingSecret, http.MethodPost, "/Users", sentUser("ben@acme.example"), http.StatusCreated)
+	eve := k.send(foreignSecret, http.MethodPost, "/Users", sentUser("eve@acme.example"), http.StatusCreated)
 
 	x := k.explain(key, "ben@acme.example")
 	require.Equal(t, directory.AskRequest, x.Cause)
