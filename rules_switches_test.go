@@ -394,6 +394,21 @@ func TestB10BackBeforeTheDeletionWasPassedOn(t *testing.T) {
 	}
 }
 
+// Nobody is in one's own way.
+func TestB10BackWithAnotherEmailBeforeTheDeletionWasPassedOn(t *testing.T) {
+	t.Parallel()
+	r := newManagedRig(t, scim.NoRoles{}, strictly(), nil)
+	old := r.post("/Users", person("ada"))
+	r.off(scim.DeactivateUsers)
+	r.do("DELETE", "/Users/"+old, "").is(http.StatusNoContent)
+	r.forget()
+	id := r.post("/Users", `{"userName":"countess@acme.example","externalId":"ext-ada"}`)
+	a := r.told()
+	assert.True(t, a.Active)
+	assert.Equal(t, "ada@acme.example", a.Email, "to delete and to create again is no way around rule A4")
+	assert.Equal(t, "countess@acme.example", r.state(id).RefusedEmail)
+}
+
 func TestB10SyncGroupsOff(t *testing.T) {
 	t.Parallel()
 	r := newManagedRig(t, mappedRoles(t), strictly(), nil)
