@@ -247,7 +247,9 @@ func TestB10AnEmailThatWasTakenMeanwhileStaysWithheld(t *testing.T) {
 	t.Parallel()
 	r := newManagedRig(t, scim.NoRoles{}, acme(scim.Policy{Email: scim.AllowEmailChange}), nil)
 	ada := r.post("/Users", person("ada"))
-	address := func(to string) { r.set("/Users/"+ada, `emails[type eq "work"].value`, fmt.Sprintf(`"%s@acme.example"`, to)) }
+	address := func(to string) {
+		r.set("/Users/"+ada, `emails[type eq "work"].value`, fmt.Sprintf(`"%s@acme.example"`, to))
+	}
 	r.off(scim.UpdateAttributes)
 	address("countess")
 	r.dir.Policy.Email = scim.KeepEmail // of the two changes the one is switched off, the other one held back
@@ -390,6 +392,21 @@ func TestB10BackBeforeTheDeletionWasPassedOn(t *testing.T) {
 			assert.False(t, r.told().Active)
 		})
 	}
+}
+
+// Nobody is in one's own way.
+func TestB10BackWithAnotherEmailBeforeTheDeletionWasPassedOn(t *testing.T) {
+	t.Parallel()
+	r := newManagedRig(t, scim.NoRoles{}, strictly(), nil)
+	old := r.post("/Users", person("ada"))
+	r.off(scim.DeactivateUsers)
+	r.do("DELETE", "/Users/"+old, "").is(http.StatusNoContent)
+	r.forget()
+	id := r.post("/Users", `{"userName":"countess@acme.example","externalId":"ext-ada"}`)
+	a := r.told()
+	assert.True(t, a.Active)
+	assert.Equal(t, "ada@acme.example", a.Email, "to delete and to create again is no way around rule A4")
+	assert.Equal(t, "countess@acme.example", r.state(id).RefusedEmail)
 }
 
 func TestB10SyncGroupsOff(t *testing.T) {
