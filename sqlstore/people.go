@@ -15,13 +15,13 @@ type more struct {
 	Pending   scim.Pending `json:",omitzero"`
 	Since     time.Time    `json:",omitzero"`
 	Frozen    *scim.Frozen `json:",omitzero"`
-	Found     []string     `json:",omitempty"`
+	Found     []string     `json:",omitzero"`
 	Unmanaged bool         `json:",omitzero"`
 }
 
 // moreOf returns the column more of an account.
 func moreOf(a *scim.AccountState) (any, error) {
-	if a.Pending == 0 && a.Since.IsZero() && a.Frozen == nil && len(a.Found) == 0 && !a.Unmanaged {
+	if a.Pending == 0 && a.Since.IsZero() && a.Frozen == nil && a.Found == nil && !a.Unmanaged {
 		return nil, nil
 	}
 	encoded, err := json.Marshal(&more{a.Pending, a.Since.UTC(), a.Frozen, a.Found, a.Unmanaged})
