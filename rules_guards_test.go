@@ -475,6 +475,23 @@ func TestB7ABatchKeepsTheAccessOfTheLastAdministrator(t *testing.T) {
 	}
 }
 
+// A tombstone that waited is counted off when the person comes back.
+func TestB4WhoComesBackIsCountedOnce(t *testing.T) {
+	t.Parallel()
+	d := guardedBy(t, scim.Policy{}, ranked())
+	g := newGuardRig(t, nil, d)
+	review := newRuleRig(t, g.store, scim.NoRoles{}, d, g.clock, func(cfg *scim.Config) {
+		cfg.Directories, cfg.Catalog = g.source, guardedCatalog
+		asked := 0
+		cfg.Provisioner = &holdingApp{g.app, &asked}
+	})
+	ada := review.post("/Users", person("ada"))
+	g.do(http.MethodDelete, "/Users/"+ada, "").is(http.StatusNoContent)
+	assert.Equal(t, 1, g.counts().Directories["okta"].Waiting, "the review is still due")
+	review.post("/Users", person("ada"))
+	assert.Equal(t, 1, g.counts().Directories["okta"].Waiting)
+}
+
 // C9: roles that the application does not have.
 
 func TestC9AnUnknownRoleIsLeftOutAndToldOfOnce(t *testing.T) {
