@@ -16,8 +16,8 @@ func (w *work) guardAdministrators(ctx context.Context, s *subject, before []str
 	}
 	after := rolesOf(s.next, others...)
 	catalog := &w.cfg.Catalog
-	if role := lost(before, after, catalog.Protected); role != "" && !s.next.counts() {
-		if s.by != byGroup {
+	if role := lost(before, after, catalog.Protected); role != "" && !s.next.counts() && s.by != byHand {
+		if s.by == byProvider {
 			e := refuse(http.StatusForbidden, "", "this person holds the protected role ", role,
 				", which provisioning cannot take away; take it away in the application first, and send this again")
 			e.Reason = ReasonProtected

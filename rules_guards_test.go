@@ -441,6 +441,57 @@ func TestB7ByHandTheLastAdministratorIsNotRemoved(t *testing.T) {
 	assert.Equal(t, []string{"admin", "viewer"}, g.account(ada).RoleNames())
 }
 
+// What a batch would take away is kept too: no one person fails all the others.
+func TestB7ABatchKeepsTheAccessOfTheLastAdministrator(t *testing.T) {
+	t.Parallel()
+	for role, says := range map[string]scim.EventType{"admin": scim.TenantLastAdminProtected, "owner": ""} {
+		t.Run(role, func(t *testing.T) {
+			t.Parallel()
+			g := newGuardRig(t, &scim.Usage{Administrators: 1}, guardedBy(t, scim.Policy{}, ranked()))
+			ada := g.post("/Users", person("ada"))
+			g.deactivate(ada)
+			// As after a time in which deactivating was switched off.
+			a := *g.state(ada)
+			require.NoError(t, g.store.Do(context.Background(), "acme", func(ctx context.Context, tx scim.Tx) error {
+				a.Active, a.Grants = true, []scim.Grant{byHand(role)}
+				return tx.PutAccount(ctx, &a)
+			}))
+			require.NoError(t, g.scim.Engine().Recount(context.Background(), "acme", []scim.Key{g.dir.Key()}))
+			g.metered.has(scim.Usage{})
+			g.forget()
+			require.NoError(t, g.scim.Engine().Resync(context.Background(), g.dir, ada))
+			assert.Equal(t, []string{role}, g.names(ada))
+			assert.Equal(t, scim.PendingAdmin, g.state(ada).Pending)
+			if says != "" {
+				g.happened(says)
+			}
+			bob := g.post("/Users", person("bob"))
+			require.NoError(t, g.scim.Engine().SetManualRoles(context.Background(), g.dir, bob, "admin"))
+			assert.Equal(t, role == "owner", g.app.account(ada).Active, "a protected role is left to whoever gave it")
+			require.NoError(t, g.scim.Engine().SetManualRoles(context.Background(), g.dir, ada))
+			assert.False(t, g.app.account(ada).Active)
+			g.counts()
+		})
+	}
+}
+
+// A tombstone that waited is counted off when the person comes back.
+func TestB4WhoComesBackIsCountedOnce(t *testing.T) {
+	t.Parallel()
+	d := guardedBy(t, scim.Policy{}, ranked())
+	g := newGuardRig(t, nil, d)
+	review := newRuleRig(t, g.store, scim.NoRoles{}, d, g.clock, func(cfg *scim.Config) {
+		cfg.Directories, cfg.Catalog = g.source, guardedCatalog
+		asked := 0
+		cfg.Provisioner = &holdingApp{g.app, &asked}
+	})
+	ada := review.post("/Users", person("ada"))
+	g.do(http.MethodDelete, "/Users/"+ada, "").is(http.StatusNoContent)
+	assert.Equal(t, 1, g.counts().Directories["okta"].Waiting, "the review is still due")
+	review.post("/Users", person("ada"))
+	assert.Equal(t, 1, g.counts().Directories["okta"].Waiting)
+}
+
 // C9: roles that the application does not have.
 
 func TestC9AnUnknownRoleIsLeftOutAndToldOfOnce(t *testing.T) {

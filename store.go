@@ -302,7 +302,7 @@ type Pending uint8
 // What can be pending.
 const (
 	PendingSeat       Pending = 1 << iota // billable grants are withheld until a seat is free (rule E1)
-	PendingAdmin                          // the role of the last administrator was kept (rule B7)
+	PendingAdmin                          // the role or the access of the last administrator, or of who has a protected role, was kept (rule B7)
 	PendingCreate                         // switched off when the user was created (rule B10)
 	PendingUpdate                         // switched off when attributes changed
 	PendingDeactivate                     // switched off when the user was deactivated or deleted
