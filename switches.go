@@ -332,7 +332,7 @@ func (w *work) bound(ctx context.Context, groups []GroupRef) ([]GroupRef, error)
 	groups = slices.Clone(groups)
 	for i := range groups {
 		g := &groups[i]
-		g.Bound = slices.Clip(g.Bound)
+		g.Bound = append([]string{}, g.Bound...) // nil would match by name
 		for selector, holder := range claims {
 			if holder.GroupID == g.ID && !slices.Contains(g.Bound, selector) {
 				g.Bound = append(g.Bound, selector)

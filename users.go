@@ -75,6 +75,9 @@ func (w *work) rejoin(ctx context.Context, r *Resource, email string, next *Acco
 	if old == nil || err != nil {
 		return nil, err
 	}
+	if err := w.keep(ctx, old, &AccountState{User: old.User, Deleted: true}); err != nil {
+		return nil, err
+	}
 	next.HostID, next.Found = old.HostID, old.Found
 	for _, g := range old.Grants {
 		if g.Source == Manual {
@@ -96,22 +99,26 @@ func (w *work) rejoin(ctx context.Context, r *Resource, email string, next *Acco
 	default:
 		next.Held = old.Held
 	}
-	return old, w.keep(ctx, old, &AccountState{User: old.User, Deleted: true})
+	return old, nil
 }
 
 // refusedByHost is why a person is refused whom the host does not want.
 const refusedByHost = "the application refuses to manage this account"
 
 // ask asks the host whether it knows the person (rule A7).
-func (w *work) ask(ctx context.Context, r *Resource, next *AccountState) (answer Resolution, err error) {
+func (w *work) ask(ctx context.Context, r *Resource, next *AccountState) (Resolution, error) {
+	var answer Resolution
 	asked := w.describe(r, next, nil, Created)
 	asked.Active = r.User().Active() && next.Held == ""
 	resolver := w.resolver // w may be used again before an abandoned hook looks
-	err = w.hooks.call(ctx, func(ctx context.Context) (err error) {
+	err := w.hooks.call(ctx, func(ctx context.Context) (err error) {
 		answer, err = resolver.ResolveExisting(ctx, asked)
 		return err
 	})
-	return answer, err
+	if err != nil {
+		return Resolution{}, err // an abandoned hook may still be answering
+	}
+	return answer, nil
 }
 
 // resolve makes of the host's answer, which is no refusal, what becomes of the
