@@ -30,9 +30,9 @@ test: ## run all tests of all modules (TESTFLAGS='-race -run …')
 	$(MAKE) --no-print-directory test-sql
 
 .PHONY: test-sql
-test-sql: ## run the handler's tests on SQLite and PostgreSQL (skipped where that is not installed)
+test-sql: ## run the tests of handler and directories on SQLite and PostgreSQL (skipped where that is not installed)
 	@# Not under the race detector: SQLite in Go is many times slower there, and the modules' own tests of the stores are.
-	for store in sqlite postgres; do SCIM_TEST_STORE=$$store go test $(filter-out -race,$(TESTFLAGS)) -timeout 30m -overlay sqltest/overlay.json .; done
+	for store in sqlite postgres; do SCIM_TEST_STORE=$$store go test $(filter-out -race,$(TESTFLAGS)) -timeout 30m -overlay sqltest/overlay.json . ./directory; done
 
 .PHONY: cover
 cover: ## fail if a package that must be covered is below 90 % of its statements

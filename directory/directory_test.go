@@ -300,10 +300,17 @@ func TestADirectoryThatCannotBeReadStopsNoOther(t *testing.T) {
 		RecordKey: directory.RecordKey{Tenant: "acme", Kind: directory.KindMapping, ID: unmapped.Directory}, Data: []byte(`{"mapping":{"rules":[{}]}}`),
 	})
 	require.NoError(t, err)
+	old, outdated := k.create(directory.Directory{ID: "outdated", Policy: anyDomain()})
+	_, err = k.store.PutRecord(t.Context(), &directory.Record{
+		RecordKey: directory.RecordKey{Tenant: "acme", Kind: directory.KindMapping, ID: old.Directory},
+		Data:      []byte(`{"mapping":{"roles":["was"],"protected":["is"],"rules":[{"groupName":"g","role":"is"}]}}`),
+	})
+	require.NoError(t, err)
 	k.create(directory.Directory{ID: "another"}) // and with it the revision
 
 	require.Equal(t, http.StatusOK, k.get(good))
 	require.Equal(t, http.StatusInternalServerError, k.get(secret), "a policy that is not understood is no policy")
 	require.Equal(t, http.StatusInternalServerError, k.get(mapped))
 	require.Contains(t, k.log.String(), "trust everybody")
+	require.Equal(t, http.StatusOK, k.get(outdated), "roles that the application no longer has stop nobody (rule C9)")
 }

@@ -133,6 +133,14 @@ func newConsole(t testing.TB, change func(*directory.Options)) *console {
 	return newReplica(t, &probe{Storage: newStorage(scim.CoreTypes(), &memstore.Options{Now: c.Now})}, c, change)
 }
 
+// newConsoleInMemory is newConsole for a test that stops the clock of the
+// program: a database has goroutines that outlast it.
+func newConsoleInMemory(t testing.TB) *console {
+	t.Helper()
+	c := newClock()
+	return newReplica(t, &probe{Storage: memstore.New(scim.CoreTypes(), &memstore.Options{Now: c.Now})}, c, nil)
+}
+
 // newReplica returns a service over a storage that others use too.
 func newReplica(t testing.TB, store *probe, c *clock, change func(*directory.Options)) *console {
 	t.Helper()
