@@ -68,8 +68,8 @@ func (s *Service) validate(m roles.Mapping) (*roles.Mapper, error) {
 // A rule means the group that its selector is bound to (rule C2). A selector
 // that the mapping before had as well keeps its group, whatever the group or
 // the role are called now. A new one is bound to the first group in order of id that
-// matches, or else to the first that comes. One that is left out is no longer
-// bound, so a rule goes over to another group by naming that one, by id for
+// matches, or else to the first that comes, also if it was in a mapping long
+// before. So a rule goes over to another group by naming that one, by id for
 // instance.
 func (s *Service) SetMapping(ctx context.Context, key scim.Key, m roles.Mapping, version uint64) (*Task, error) {
 	if _, err := s.validate(m); err != nil {
@@ -156,7 +156,7 @@ func (s *Service) Orphans(ctx context.Context, key scim.Key) (orphans []Orphan, 
 // A plan says which groups the rules of a new mapping mean.
 type plan struct {
 	groups  map[string][]string       // selectors by the id of the group that they are bound to, those of the mapping before too
-	bind    map[scim.Binding][]string // what is to be written; no group: the selectors are bound no longer
+	bind    map[scim.Binding][]string // what is to be written; no group: the selectors wait for one
 	orphans []Orphan
 }
 
@@ -205,11 +205,6 @@ func (s *Service) plan(ctx context.Context, tx scim.Tx, key scim.Key, was, next 
 				p.groups[to.GroupID] = append(p.groups[to.GroupID], selector)
 			}
 		case taken && to.GroupID != "":
-			p.bind[scim.Binding{}] = append(p.bind[scim.Binding{}], selector)
-		}
-	}
-	for selector := range old {
-		if _, kept := bound[selector]; !kept && held[selector].GroupID != "" {
 			p.bind[scim.Binding{}] = append(p.bind[scim.Binding{}], selector)
 		}
 	}

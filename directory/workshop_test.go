@@ -347,3 +347,9 @@ func (w *workshop) happened(after uint64) (names []string, last uint64) {
 }
 
 const testDay = 24 * time.Hour
+
+// inMemory reports whether the tests run on the storage in memory.
+func inMemory() bool {
+	_, is := newStorage(scim.CoreTypes(), nil).(*memstore.Store)
+	return is
+}
