@@ -42,9 +42,9 @@ type Config struct {
 	// [Engine.Reconcile] (rule B6). Who loses anything is told at once, whatever
 	// the number. Who waits has [PendingGrants] and is found by
 	// [AccountReader.Waiting]; the next request that affects such a person passes
-	// the gain on too. Only who runs something that looks for them sets it, as
-	// package directory does, to 1,000. 0: everybody is told at once. It needs a
-	// [Ledger].
+	// the gain on too. It is for who runs something that looks for them, such as
+	// Run of package directory; 1,000 is a good number then. 0: everybody is told
+	// at once. It needs a [Ledger].
 	DeferGrants int
 
 	// DirectHooks calls the hooks on the goroutine of the request and without a

@@ -180,7 +180,7 @@ func (e *Engine) write(ctx context.Context, q *request, retry bool, fn func(ctx 
 	}
 	err := e.commit(ctx, q, true, fn)
 	var others *settleError
-	if errors.As(err, &others) && ctx.Err() == nil && q.Method != systemMethod {
+	if errors.As(err, &others) && ctx.Err() == nil && !q.own {
 		// That somebody who waits cannot be told must keep nobody from leaving.
 		e.cfg.Logger.ErrorContext(ctx, "scim: who waits for a seat or another administrator could not be served, and waits on", "request", q.ID.String(),
 			"tenant", q.Directory.Tenant, "error", others.err)

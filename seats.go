@@ -104,8 +104,8 @@ func (w *work) billable(g Grant) bool {
 // the groups that give nothing billable, as if the others were none of the
 // person's.
 func (w *work) freeGrants(ctx context.Context, s *subject) ([]Grant, error) {
-	grants, groups := s.next.Grants, s.Groups
-	for s.next.Pending&PendingGroups == 0 { // roles are frozen as they were (rule B10)
+	grants, groups := s.next.Grants, s.told
+	for {
 		paying := map[string]bool{}
 		for _, g := range grants {
 			if w.billable(g) {

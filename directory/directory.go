@@ -218,15 +218,48 @@ func (s *Service) Create(ctx context.Context, d Directory) (*Directory, error) {
 		if err := s.putDirectory(ctx, &created); err != nil {
 			return err
 		}
-		if err := s.event(ctx, tx, d.Key(), scim.DirectoryCreated, d.Name, ""); err != nil || d.State != Enabled {
+		if err := s.event(ctx, tx, d.Key(), scim.DirectoryCreated, d.Name, ""); err != nil {
 			return err
 		}
-		return s.cameOn(ctx, tx, &created)
+		if d.State == Enabled {
+			if err := s.cameOn(ctx, tx, &created); err != nil {
+				return err
+			}
+		}
+		// A host that had its directories from elsewhere until now names one
+		// that has people already, whom nobody has counted.
+		people, err := tx.Accounts(ctx, d.Key(), "", 1)
+		if err != nil || len(people) == 0 {
+			return err
+		}
+		return s.recount(ctx, d.Tenant)
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &created, nil
+}
+
+// Recount counts the accounts of all directories of a tenant anew, on which seats
+// and the protection of the last administrator rest (rules B7, E1). Create does
+// so for a directory that has accounts already; otherwise it is a repair. It is
+// due, too, after a change of domains where a tenant has several directories and
+// the application returns no host id: people are told apart by their verified
+// emails then (rule A9). Other writers of the tenant wait meanwhile.
+func (s *Service) Recount(ctx context.Context, tenant string) error {
+	return s.store.Do(ctx, tenant, func(ctx context.Context, _ scim.Tx) error { return s.recount(ctx, tenant) })
+}
+
+func (s *Service) recount(ctx context.Context, tenant string) error {
+	records, err := s.store.Records(ctx, tenant, KindDirectory, "", mostDirectories)
+	if err != nil {
+		return err
+	}
+	keys := make([]scim.Key, len(records))
+	for i, r := range records {
+		keys[i] = scim.Key{Tenant: tenant, Directory: r.ID}
+	}
+	return s.engine.Recount(ctx, tenant, keys)
 }
 
 // cameOn raises the event of provisioning that comes on. Under [scim.StrictLock]

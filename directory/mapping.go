@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -105,6 +106,9 @@ func (s *Service) SetMapping(ctx context.Context, key scim.Key, m roles.Mapping,
 			if err := s.event(ctx, tx, key, scim.MappingUpdated, key.Directory, outline(m)); err != nil {
 				return err
 			}
+			if err := forgetInvalidRoles(ctx, tx, key); err != nil {
+				return err
+			}
 		}
 		task, err = s.enqueue(ctx, tx, Task{Directory: key, Kind: TaskApplyMapping, Mapping: stored})
 		return err
@@ -114,6 +118,21 @@ func (s *Service) SetMapping(ctx context.Context, key scim.Key, m roles.Mapping,
 	}
 	s.worker.wake(key.Tenant)
 	return task, nil
+}
+
+// forgetInvalidRoles lets a role of the mapping that the application does not
+// have be told of again, now that the mapping is another (rule C9).
+func forgetInvalidRoles(ctx context.Context, tx scim.Tx, key scim.Key) error {
+	tally, err := tx.Tally(ctx)
+	if err != nil || len(tally.Directories[key.Directory].InvalidRoles) == 0 {
+		return err
+	}
+	next := *tally
+	next.Directories = maps.Clone(tally.Directories)
+	d := next.Directories[key.Directory]
+	d.InvalidRoles = nil
+	next.Directories[key.Directory] = d
+	return tx.PutTally(ctx, &next)
 }
 
 // outline describes a mapping in a line, for the event.

@@ -32,8 +32,8 @@ type Status struct {
 	Accounts scim.DirectoryTally // of users that exist, active, held, waiting
 	Groups   int
 
-	LastRequest time.Time      // with a valid token; zero: never
-	LastError   *scim.LogEntry // the latest of the last requests that failed; nil if none did
+	LastRequest time.Time // with a valid token; zero: never
+	LastError   *Request  // the latest of the last requests that failed; nil if none did
 
 	Tasks       []*Task // that are not over, the oldest first
 	Undelivered int     // calls of [scim.Committer] that are owed in the tenant, up to 100
@@ -152,7 +152,7 @@ func (s *Service) lookAtRequests(ctx context.Context, st *Status) error {
 	for _, r := range requests {
 		const failed = 400
 		if r.Status >= failed && r.Method != "-" {
-			st.LastError = r
+			st.LastError = &Request{LogEntry: *r, Hint: Hint(r, st.Directory.Provider)}
 			break
 		}
 	}

@@ -130,6 +130,7 @@ func TestStatusShowsTheLastError(t *testing.T) {
 	st := w.status()
 	require.NotNil(t, st.LastError)
 	assert.Equal(t, http.StatusConflict, st.LastError.Status)
+	assert.NotEmpty(t, st.LastError.Hint)
 	assert.Equal(t, directory.Healthy, st.Health)
 }
 
