@@ -13,6 +13,7 @@ import (
 	"unicode"
 
 	"github.com/muster-id/scim"
+	"github.com/muster-id/scim/directory"
 	"github.com/muster-id/scim/sqlstore"
 )
 
@@ -20,8 +21,10 @@ import (
 // organization and have roles in it, and the sessions of those who have signed
 // in. It is safe for concurrent use.
 type App struct {
-	log *log.Logger // who was told what, in plain words
-	db  *sql.DB     // has the table of people
+	log   *log.Logger // who was told what, in plain words
+	db    *sql.DB     // has the table of people
+	seats int         // that an organization has paid for; 0: there is no limit
+	gate  loginGate
 
 	mu       sync.Mutex
 	sessions map[string]string // whose they are, by session; they end with the process
@@ -53,14 +56,26 @@ type Person struct {
 }
 
 var (
-	_ scim.Provisioner = (*App)(nil)
-	_ scim.Committer   = (*App)(nil)
+	_ scim.Provisioner   = (*App)(nil)
+	_ scim.Committer     = (*App)(nil)
+	_ scim.UsageReporter = (*App)(nil)
 )
 
-// NewApp returns the application whose people are in the database.
-func NewApp(db *sql.DB, logger *log.Logger) *App {
-	return &App{log: logger, db: db, sessions: map[string]string{}}
+// A loginGate says whether a person may sign in: *directory.Service is one.
+type loginGate interface {
+	LoginGate(ctx context.Context, tenant string, who directory.Person) (directory.Verdict, error)
 }
+
+// NewApp returns the application whose people are in the database, with so many
+// seats for each organization, or 0 for no limit. Nobody can sign in before
+// [App.Gate].
+func NewApp(db *sql.DB, seats int, logger *log.Logger) *App {
+	return &App{log: logger, db: db, seats: seats, sessions: map[string]string{}}
+}
+
+// Gate sets who is asked at each sign-in. It is called once, before anybody signs
+// in: the service needs the application to be made, and the other way round.
+func (app *App) Gate(gate loginGate) { app.gate = gate }
 
 // A querier is a database, or a transaction of it.
 type querier interface {
@@ -121,8 +136,8 @@ func idOf(ctx context.Context, db querier, a *scim.Account) (id string, err erro
 // ([scim.Committer]): who has no access any more is signed out before the
 // provider has its answer.
 //
-// It never fails here. An application whose Committed can fail also calls
-// [scim.Engine.DeliverPending] from time to time, which repeats it.
+// It never fails here. Where it does, or the process ends before it is done,
+// [directory.Service.Run] repeats it.
 func (app *App) Committed(_ context.Context, a *scim.Account) error {
 	ended := 0
 	if !a.Active {
@@ -130,6 +145,14 @@ func (app *App) Committed(_ context.Context, a *scim.Account) error {
 	}
 	app.log.Print(tell(a, ended))
 	return nil
+}
+
+// Usage says what an organization has outside of its directory, and may have in
+// all ([scim.UsageReporter]). Here everybody comes from the directory; an
+// application that has people of its own counts the administrators and the seats
+// among them. Because it answers at all, the last administrator is protected.
+func (app *App) Usage(context.Context, string) (scim.Usage, error) {
+	return scim.Usage{SeatLimit: app.seats}, nil
 }
 
 // endSessions signs a person out everywhere and returns from how many sessions.
@@ -148,15 +171,25 @@ func (app *App) endSessions(id string) (ended int) {
 // SignIn opens a session. It stands for what single sign-on does once it has
 // proved whose email it is: provisioning says who may come in, not who somebody
 // is.
+//
+// The gate is asked first, whoever the application knows: an application that
+// makes an account at the first sign-in would bring back who has left, under
+// another spelling of the email or after the row is gone.
 func (app *App) SignIn(ctx context.Context, org, email string) (session string, err error) {
 	app.mu.Lock()
 	defer app.mu.Unlock() // so that access does not end between the look and the session
 	p, ok, err := app.Person(ctx, org, email)
+	if err != nil {
+		return "", err
+	}
+	verdict, err := app.gate.LoginGate(ctx, org, directory.Person{HostID: p.ID, Email: email})
 	switch {
 	case err != nil:
-		return "", err
-	case !ok || !p.Access:
-		return "", errors.New("no access")
+		return "", err // who cannot be asked about does not come in
+	case !verdict.Allow:
+		return "", fmt.Errorf("no access: %s", verdict.Text)
+	case !ok || !p.Access: // here an application could make the account
+		return "", errors.New("no access: there is no account")
 	}
 	session = rand.Text()
 	app.sessions[session] = p.ID

@@ -17,6 +17,7 @@ import (
 	_ "modernc.org/sqlite"             // the driver "sqlite"
 
 	"github.com/muster-id/scim"
+	"github.com/muster-id/scim/directory"
 	"github.com/muster-id/scim/memstore"
 	"github.com/muster-id/scim/sqlstore"
 )
@@ -72,7 +73,7 @@ func (s storage) tokenFile() string {
 // beside its own.
 type database struct {
 	*sql.DB
-	store scim.Ledger
+	store directory.Storage
 }
 
 // openDatabase opens the storage and makes the tables that are missing.

@@ -13,11 +13,13 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/muster-id/scim/directory"
 )
 
 // runDemo provisions every organization as its identity provider would, over
 // HTTP, and fails if the application does not know what it should.
-func runDemo(ctx context.Context, o *options, base string, app *App, logger *log.Logger) error {
+func runDemo(ctx context.Context, o *options, base string, service *directory.Service, app *App, logger *log.Logger) error {
 	transport := new(http.Transport)
 	defer transport.CloseIdleConnections()
 	logger.Print("Lines with an arrow are requests of an identity provider, the others what the application was told.")
@@ -25,7 +27,7 @@ func runDemo(ctx context.Context, o *options, base string, app *App, logger *log
 		logger.Printf("\n%s", org)
 		d := &demo{
 			provider: provider{base: base, token: org.token, log: logger, client: &http.Client{Transport: transport, Timeout: time.Minute}},
-			app:      app, org: org.name, domain: "example.com",
+			service:  service, app: app, org: org, domain: "example.com",
 		}
 		if len(org.domains) > 0 {
 			d.domain = org.domains[0]
@@ -38,11 +40,13 @@ func runDemo(ctx context.Context, o *options, base string, app *App, logger *log
 }
 
 // A demo is three people and two groups of one organization, on their way into
-// the application.
+// the application and out of it.
 type demo struct {
 	provider
-	app         *App
-	org, domain string
+	service *directory.Service
+	app     *App
+	org     organization
+	domain  string
 }
 
 // run is the demo's story. After each step it checks what the application
@@ -76,33 +80,89 @@ func (d *demo) run(ctx context.Context) error {
 
 	// Grace leaves while she works. Her session ends before the provider has
 	// its answer, and there is no way back in; Ada's goes on.
-	adas, err := d.app.SignIn(ctx, d.org, ada.email)
+	adas, err := d.app.SignIn(ctx, d.org.name, ada.email)
 	if err != nil {
 		return fmt.Errorf("%s signs in: %w", ada.email, err)
 	}
-	graces, err := d.app.SignIn(ctx, d.org, grace.email)
-	if err != nil {
-		return fmt.Errorf("%s signs in: %w", grace.email, err)
-	}
-	if err := d.deactivate(ctx, grace); err != nil {
+	if err := d.leave(ctx, grace); err != nil {
 		return err
 	}
-	if err := d.expect(ctx, grace, false, "member"); err != nil {
+
+	// Nobody can lock everybody out: not even the provider takes the last
+	// administrator away, and the session goes on.
+	if err := d.refused(ctx, ada); err != nil {
 		return err
-	}
-	switch _, ok, err := d.app.SignedIn(ctx, graces); {
-	case err != nil:
-		return err
-	case ok:
-		return fmt.Errorf("%s is still signed in", grace.email)
-	}
-	if _, err := d.app.SignIn(ctx, d.org, grace.email); err == nil {
-		return fmt.Errorf("%s can sign in again", grace.email)
 	}
 	if p, ok, err := d.app.SignedIn(ctx, adas); err != nil || !ok || p.Email != ada.email {
 		return errors.Join(fmt.Errorf("%s is no longer signed in", ada.email), err)
 	}
-	d.log.Printf("As expected: %s is an admin of %s, %s a viewer, and %s has no access any more.", ada, d.org, alan, grace)
+	if err := d.status(ctx); err != nil {
+		return err
+	}
+	d.log.Printf("As expected: %s is an admin of %s, %s a viewer, and %s has no access any more.", ada, d.org.name, alan, grace)
+	return nil
+}
+
+// leave is somebody's way out: deactivated, then deleted, while signed in.
+func (d *demo) leave(ctx context.Context, p *demoPerson) error {
+	session, err := d.app.SignIn(ctx, d.org.name, p.email)
+	if err != nil {
+		return fmt.Errorf("%s signs in: %w", p.email, err)
+	}
+	if err := d.deactivate(ctx, p); err != nil {
+		return err
+	}
+	if err := d.expect(ctx, p, false, "member"); err != nil {
+		return err
+	}
+	switch _, ok, err := d.app.SignedIn(ctx, session); {
+	case err != nil:
+		return err
+	case ok:
+		return fmt.Errorf("%s is still signed in", p.email)
+	}
+	if err := d.turnedAway(ctx, strings.ToUpper(p.email)); err != nil {
+		return err
+	}
+	if err := d.call(ctx, request{method: http.MethodDelete, path: "/Users/" + p.id, note: p.String(), status: http.StatusNoContent}, nil); err != nil {
+		return err
+	}
+	return d.turnedAway(ctx, p.email)
+}
+
+// turnedAway tries to sign in somebody who must not get in.
+func (d *demo) turnedAway(ctx context.Context, email string) error {
+	_, err := d.app.SignIn(ctx, d.org.name, email)
+	if err == nil {
+		return fmt.Errorf("%s can sign in again", email)
+	}
+	d.log.Printf("%s: %s cannot sign in: %v", d.org.name, email, err)
+	return nil
+}
+
+// refused tries to deactivate the last administrator (rule B7).
+func (d *demo) refused(ctx context.Context, p *demoPerson) error {
+	if err := d.call(ctx, deactivation(p, http.StatusForbidden), nil); err != nil {
+		return err
+	}
+	return d.expect(ctx, p, true, "admin")
+}
+
+// status shows what an administrator sees of the directory.
+func (d *demo) status(ctx context.Context) error {
+	s, err := d.service.Status(ctx, d.org.key())
+	if err != nil {
+		return err
+	}
+	d.log.Printf("Status of %s: %s, %d users of which %d are active, %d groups, %d seats in use, the token ends in %s and on %s.",
+		s.Directory.Name, s.Health, s.Accounts.Accounts, s.Accounts.Active, s.Groups, s.Seats.Used,
+		s.Tokens[0].Hint, s.Tokens[0].Expires.Format(time.DateOnly))
+	for _, sentence := range append(s.Attention, s.Warnings...) {
+		d.log.Printf("  %s", sentence)
+	}
+	if s.Accounts.Accounts != 2 || s.Accounts.Active != 2 || s.Groups != 2 || s.Seats.Used != 1 {
+		return errors.New("the status is not that of two people, both active, and two groups, with a seat for the admin")
+	}
 	return nil
 }
 
@@ -123,7 +183,7 @@ func (p *demoPerson) String() string { return p.given + " " + p.family }
 // expect compares what the application knows about somebody with what it
 // should.
 func (d *demo) expect(ctx context.Context, p *demoPerson, access bool, roles ...string) error {
-	got, ok, err := d.app.Person(ctx, d.org, p.email)
+	got, ok, err := d.app.Person(ctx, d.org.name, p.email)
 	switch {
 	case err != nil:
 		return err
@@ -204,14 +264,7 @@ func (d *demo) push(ctx context.Context, name string, members ...*demoPerson) er
 // found: deactivated is not deleted.
 func (d *demo) deactivate(ctx context.Context, p *demoPerson) error {
 	var after resource
-	err := d.call(ctx, request{
-		method: http.MethodPatch, path: "/Users/" + p.id, note: "active false", status: http.StatusOK,
-		body: object{
-			"schemas":    []string{patchSchema},
-			"Operations": []object{{"op": "replace", "value": object{"active": false}}},
-		},
-	}, &after)
-	if err != nil {
+	if err := d.call(ctx, deactivation(p, http.StatusOK), &after); err != nil {
 		return err
 	}
 	found, err := d.lookup(ctx, "/Users", "userName", p.email)
@@ -222,6 +275,17 @@ func (d *demo) deactivate(ctx context.Context, p *demoPerson) error {
 		return fmt.Errorf("%s was deactivated and answered as %+v, but is found as %+v", p.email, after, found)
 	}
 	return nil
+}
+
+// deactivation is the request that deactivates a person.
+func deactivation(p *demoPerson, status int) request {
+	return request{
+		method: http.MethodPatch, path: "/Users/" + p.id, note: p.String() + ", active false", status: status,
+		body: object{
+			"schemas":    []string{patchSchema},
+			"Operations": []object{{"op": "replace", "value": object{"active": false}}},
+		},
+	}
 }
 
 // A provider is the client's half of SCIM, in the manner of Okta.

@@ -8,15 +8,18 @@
 //	go run -C examples ./quickstart -org acme:acme.example -org globex:globex.example,globex.test -json
 //
 // Everything is kept in muster-quickstart.db in the working directory, here
-// examples, an SQLite file for its owner alone, and the tokens beside it in
-// muster-quickstart.tokens.json; both are there after a restart. To begin again,
-// remove them. The demo leaves nothing behind.
+// examples, an SQLite file for its owner alone: people and groups, and for each
+// organization its directory, its domains and the digest of its token. The tokens
+// themselves are beside it in muster-quickstart.tokens.json, as an identity provider
+// would keep them. All of it is there after a restart; to begin again, remove both
+// files. The demo leaves nothing behind.
 //
-// What to copy into an application of your own: newHandler in this file, which
+// What to copy into an application of your own: newService in this file, which
 // wires the library; app.go, which is told about people and writes its own table in
-// the same transaction; and openDatabase in database.go. The rest are the flags
-// (options.go), tokens that outlive a restart (tokens.go) and an identity provider
-// that tries it all out (demo.go).
+// the same transaction, and asks who may sign in; organizations.go, which is what a
+// page of settings does for a customer; and openDatabase in database.go. The rest
+// are the flags (options.go), tokens that are printed again after a restart
+// (tokens.go) and an identity provider that tries it all out (demo.go).
 package main
 
 import (
@@ -35,68 +38,41 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/muster-id/scim"
-	"github.com/muster-id/scim/roles"
+	"github.com/muster-id/scim/directory"
 )
 
 // mountPath is where SCIM lives beside the application's other paths.
 const mountPath = "/scim/v2"
 
-// newHandler wires the library: a store, what each group may do, a token for
-// each organization, and the application that is told.
-func newHandler(o *options, store scim.Ledger, app scim.Provisioner, logger *log.Logger, errorLog *slog.Logger) (*scim.Handler, error) {
-	mapping, err := roles.New(roles.Mapping{
-		Rules: []roles.Rule{ // the highest first: who is in both groups is an admin
-			{GroupName: "Admins", Role: "admin"},
-			{GroupName: "Engineers", Role: "member"},
-		},
-		Default: "viewer",
-	})
-	if err != nil {
-		return nil, err
-	}
-	var tokens []scim.Token
-	for _, org := range o.orgs {
-		tokens = append(tokens, scim.Token{Secret: org.token, Label: "quickstart", Directory: &scim.Directory{
-			Tenant: org.name, ID: "default", Domains: org.domains, Policy: o.policy, Dialect: o.dialect,
-		}})
-	}
-	auth, err := scim.StaticTokens(tokens...)
-	if err != nil {
-		return nil, err
-	}
+// newService wires the library: a store, the application that is told, and the
+// roles that the application has. What differs from customer to customer is not
+// here but in the store ([organization.setUp]).
+func newService(store directory.Storage, app scim.Provisioner, logger *log.Logger, errorLog *slog.Logger) (*directory.Service, error) {
 	// Cursors live for minutes, so a key that ends with the process will do for
 	// one; several behind one address share it.
 	cursorKey := make([]byte, 32)
 	_, _ = rand.Read(cursorKey) // never fails
-	return scim.NewHandler(store, mapping, auth, &scim.Config{
+	return directory.New(store, &scim.Config{
 		Provisioner: app,
-		Logger:      errorLog,
-		CursorKey:   cursorKey,
+		Catalog: scim.RoleCatalog{
+			Roles:          []string{"admin", "member", "viewer"},
+			Administrators: []string{"admin"},           // the last one is protected
+			Billable:       []string{"admin", "member"}, // these need a seat
+		},
+		Logger:    errorLog,
+		CursorKey: cursorKey,
 		OnRequest: func(_ context.Context, r *scim.LogEntry) {
 			if r.Status >= http.StatusBadRequest {
 				logger.Printf("%s: %s %s was refused with %d: %s", r.Directory.Tenant,
 					printable(r.Method), mountPath+"/"+printable(strings.TrimPrefix(r.Path, "/")), r.Status, printable(r.Detail))
 			}
 		},
-	})
-}
-
-// deliver repeats the calls of Committed that a crash cut off. An application
-// whose Committed can fail does so from time to time besides.
-func deliver(ctx context.Context, engine *scim.Engine, o *options) error {
-	for _, org := range o.orgs {
-		_, err := engine.DeliverPending(ctx, org.name, func(key scim.Key) *scim.Directory {
-			return &scim.Directory{Tenant: key.Tenant, ID: key.Directory, Domains: org.domains, Policy: o.policy, Dialect: o.dialect}
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	}, nil)
 }
 
 func main() {
@@ -151,7 +127,8 @@ func serve(ctx context.Context, o *options, stdout, stderr io.Writer) (err error
 		defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
 		o.store = storage(filepath.Join(folder, defaultStore))
 	}
-	if err := giveTokens(o.orgs, o.tokenFile, o.ownTokens); err != nil {
+	tokens, err := readTokens(o)
+	if err != nil {
 		return err
 	}
 	people := stdout // what is written for people, not machines
@@ -168,20 +145,28 @@ func serve(ctx context.Context, o *options, stdout, stderr io.Writer) (err error
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	app := NewApp(db.DB, logger)
-	handler, err := newHandler(o, db.store, app, logger, errorLog)
+	app := NewApp(db.DB, o.seats, logger)
+	service, err := newService(db.store, app, logger, errorLog)
 	if err != nil {
 		return err
 	}
-	if err := deliver(ctx, handler.Engine(), o); err != nil {
+	app.Gate(service)
+	notes, err := setUpAll(ctx, o, db.store, service, tokens)
+	if err != nil {
 		return err
 	}
+	// What is to be done in the background, such as to tell the application of
+	// what a crash cut off. It ends after the last request and before the database.
+	working, stop := context.WithCancel(ctx)
+	var worker sync.WaitGroup
+	worker.Go(func() { _ = service.Run(working) }) // what fails is logged and tried again
+	defer func() { stop(); worker.Wait() }()
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.addr)
 	if err != nil {
 		return fmt.Errorf("-addr: %w; choose another address; port 0 is one that is free", err)
 	}
 	server := &http.Server{
-		Handler:           scim.Mount(mountPath, handler, nil),
+		Handler:           scim.Mount(mountPath, service.Handler(), nil),
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
@@ -193,11 +178,11 @@ func serve(ctx context.Context, o *options, stdout, stderr io.Writer) (err error
 	go func() { served <- server.Serve(listener) }()
 
 	base := baseURL(listener.Addr())
-	err = announce(o, base, listener.Addr(), stdout, people)
+	err = announce(o, base, listener.Addr(), notes, stdout, people)
 	switch {
 	case err != nil:
 	case o.demo:
-		err = runDemo(ctx, o, base, app, logger)
+		err = runDemo(ctx, o, base, service, app, logger)
 	default:
 		select {
 		case <-ctx.Done():
@@ -236,7 +221,7 @@ func baseURL(addr net.Addr) string {
 // JSON, to people with a command to try, unless the server is about to be gone.
 // It is called once the listener is open, so that whoever reads it can connect
 // at once.
-func announce(o *options, base string, addr net.Addr, stdout, people io.Writer) error {
+func announce(o *options, base string, addr net.Addr, notes []string, stdout, people io.Writer) error {
 	for _, org := range o.orgs {
 		var err error
 		switch {
@@ -246,7 +231,9 @@ func announce(o *options, base string, addr net.Addr, stdout, people io.Writer) 
 				BaseURL string `json:"base_url"`
 				Token   string `json:"token"`
 			}{org.name, base, org.token})
-		case !o.demo:
+		case o.demo:
+			_, err = fmt.Fprintf(stdout, "%s\n  base URL  %s\n  token     %s\n\n", org, base, org.token)
+		default:
 			_, err = fmt.Fprintf(stdout, "%s\n  base URL  %s\n  token     %s\n  try it:\n  curl -H \"Authorization: Bearer %s\" \"%s/Users\"\n\n",
 				org, base, org.token, org.token, base)
 		}
@@ -257,11 +244,14 @@ func announce(o *options, base string, addr net.Addr, stdout, people io.Writer) 
 			fmt.Fprintf(people, "%s has no domain, so everybody is refused; give one with -org %[1]s:example.com, or -domains-policy any.\n", org.name)
 		}
 	}
+	for _, note := range notes {
+		fmt.Fprintln(people, note)
+	}
 	if tcp, ok := addr.(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
 		fmt.Fprintf(people, "Others can reach %s, and tokens are sent to it in the clear: put a proxy with TLS in front.\n", addr)
 	}
 	if !o.demo {
-		fmt.Fprintf(people, "Group Admins gives the role admin, Engineers member; everybody else is a viewer.\n"+
+		fmt.Fprintf(people, "\nGroup Admins gives the role admin, Engineers member; everybody else is a viewer.\n"+
 			"%s What the application is told follows.\n\n", whereItIs(o))
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -19,6 +20,7 @@ type options struct {
 	orgs      []organization // at least one
 	policy    scim.Policy
 	dialect   scim.Dialect
+	seats     int // 0: as many as there are people
 	store     storage
 	temporary bool   // store is a file that is still to be made, and removed at the end
 	tokenFile string // "" for tokens that end with the process
@@ -27,11 +29,11 @@ type options struct {
 	demo      bool
 }
 
-// An organization is a customer of the application.
+// An organization is a customer of the application, as -org says.
 type organization struct {
 	name    string
 	domains []string
-	token   string
+	token   string // once it is set up
 }
 
 // String returns the organization for people, without the token.
@@ -79,6 +81,14 @@ func parseOptions(args []string, usage io.Writer) (*options, error) {
 	flags.TextVar(&o.policy.Email, "email", o.policy.Email, "what to do about a changed email: `reject|keep|domains|allow`; keep leaves the account its old one, domains allows those of the organization")
 	flags.TextVar(&o.policy.Domain, "domains-policy", o.policy.Domain, "who may come from outside of the domains: `reject|guest|any`; a guest is stored and has no access")
 	flags.TextVar(&o.dialect, "dialect", o.dialect, "whose habits to tolerate: `"+dialectNames()+"`")
+	flags.Func("seats", "how many people of an organization may be admin or member at a time, a `number`; viewers need no seat (default no limit)", func(s string) error {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 {
+			return errors.New("it is a number from 1 on; leave the flag out for no limit")
+		}
+		o.seats = n
+		return nil
+	})
 	flags.Var(&o.store, "store", "keep everything in `memory|FILE.db|postgres://…`: as long as the process runs, in an SQLite file created with mode 0600, or in PostgreSQL, "+
 		"with its password better in PGPASSWORD (default "+defaultStore+" in the working directory; with -demo a file that is removed at the end)")
 	flags.Func("token-file", "`file` that keeps the tokens, so that they are the same after a restart; created with mode 0600 (default: with a store that outlives the process, beside it, "+storage(defaultStore).tokenFile()+")", func(s string) error {

@@ -2,8 +2,6 @@ package main
 
 import (
 	"bytes"
-	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,48 +14,36 @@ import (
 	"slices"
 )
 
-// giveTokens gives each organization its token: from the file, if there is one
-// and it has it, else a new one, which is then added to the file.
+// readTokens returns the tokens that were kept, by organization: none if there is
+// no file. They are what the identity providers have, so that a restart prints the
+// same; the store has their digests alone and could not.
 //
 // The file is a JSON object of tokens by organization. Unless it is the store's
 // own, which has the tokens of everybody in there, one that has a token of any
 // other organization is refused: a name was mistyped, or it is another server's
 // file, and going on would hand out a new token where the old one is expected.
-func giveTokens(orgs []organization, file string, storesOwn bool) error {
-	tokens := map[string]string{}
-	if file != "" {
-		var err error
-		if tokens, err = readTokens(file); err != nil {
-			return fmt.Errorf("-token-file: %w", err)
-		}
-		if err := checkTokens(tokens, orgs, storesOwn); err != nil {
-			return fmt.Errorf("-token-file %s: %w", file, err)
-		}
+func readTokens(o *options) (tokens map[string]string, err error) {
+	if o.tokenFile == "" {
+		return map[string]string{}, nil
 	}
-	added := false
-	for i := range orgs {
-		org := &orgs[i]
-		if tokens[org.name] == "" {
-			tokens[org.name] = newToken()
-			added = true
-		}
-		org.token = tokens[org.name]
+	if tokens, err = readTokenFile(o.tokenFile); err != nil {
+		return nil, fmt.Errorf("-token-file: %w", err)
 	}
-	if file == "" || !added {
+	if err := checkTokens(tokens, o.orgs, o.ownTokens); err != nil {
+		return nil, fmt.Errorf("-token-file %s: %w", o.tokenFile, err)
+	}
+	return tokens, nil
+}
+
+// keepTokens puts the tokens into the file, if there is to be one.
+func keepTokens(file string, tokens map[string]string) error {
+	if file == "" {
 		return nil
 	}
 	if err := writeTokens(file, tokens); err != nil {
 		return fmt.Errorf("-token-file: %w; name a file in a directory that exists and can be written to", err)
 	}
 	return nil
-}
-
-// newToken returns a token of 256 random bits. Its prefix lets people and
-// scanners of leaked secrets recognize it.
-func newToken() string {
-	var secret [32]byte
-	_, _ = rand.Read(secret[:]) // never fails
-	return "muster_" + base64.RawURLEncoding.EncodeToString(secret[:])
 }
 
 // tokenForm is what a token in the file may look like: what can stand in a
@@ -86,10 +72,10 @@ func checkTokens(tokens map[string]string, orgs []organization, ofOthersToo bool
 // maxTokenFile bounds what is read of a file that may be the wrong one.
 const maxTokenFile = 1 << 20
 
-// readTokens returns what the file holds: nothing if it is empty or not there.
+// readTokenFile returns what the file holds: nothing if it is empty or not there.
 // It refuses one that others than its owner may use, as everybody who has read
 // a token can act as the identity provider.
-func readTokens(file string) (tokens map[string]string, err error) {
+func readTokenFile(file string) (tokens map[string]string, err error) {
 	f, err := os.Open(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return map[string]string{}, nil
