@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"testing"
@@ -8,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/muster-id/scim"
+	"github.com/muster-id/scim/directory"
 )
 
 func account(id string) *scim.Account {
@@ -23,7 +26,16 @@ func newApp(t *testing.T, log io.Writer) *App {
 	db, err := openDatabase(t.Context(), inMemory, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	return NewApp(db.DB, newLogger(log))
+	app := NewApp(db.DB, 0, newLogger(log))
+	app.Gate(openGate{})
+	return app
+}
+
+// An openGate lets everybody in about whom it is asked.
+type openGate struct{}
+
+func (openGate) LoginGate(context.Context, string, directory.Person) (directory.Verdict, error) {
+	return directory.Verdict{Allow: true}, nil
 }
 
 func provision(t *testing.T, app *App, a *scim.Account) string {
@@ -103,6 +115,52 @@ func TestCommittedEndsSessions(t *testing.T) {
 	require.Equal(t, "acme: Ada <ada@example.com> was updated: access as admin\n"+
 		"acme: Ada <ada@example.com> was deleted: no access; 2 sessions ended\n"+
 		"acme: Ada <ada@example.com> was deleted: no access\n", log.String())
+}
+
+// A gateOf answers what the test says.
+type gateOf struct {
+	directory.Verdict
+	err   error
+	asked []directory.Person
+}
+
+func (g *gateOf) LoginGate(_ context.Context, _ string, who directory.Person) (directory.Verdict, error) {
+	g.asked = append(g.asked, who)
+	return g.Verdict, g.err
+}
+
+// Rule B6: whoever the application knows, the gate decides, and whoever the gate
+// knows, the application.
+func TestSignInAsksTheGate(t *testing.T) {
+	app := newApp(t, new(buffer))
+	id := provision(t, app, account("u1"))
+	for _, c := range []struct {
+		name, email string
+		gate        gateOf
+		says        string // "": signed in
+	}{
+		{"both know her", "ADA@example.com", gateOf{Verdict: directory.Verdict{Allow: true}}, ""},
+		{"the gate denies", "ada@example.com", gateOf{Verdict: directory.Verdict{Text: "she has left"}}, "no access: she has left"},
+		{"the gate cannot tell", "ada@example.com", gateOf{Verdict: directory.Verdict{Allow: true}, err: errors.New("the database is down")}, "the database is down"},
+		{"no account", "eve@example.com", gateOf{Verdict: directory.Verdict{Allow: true}}, "no access: there is no account"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			app.Gate(&c.gate)
+			session, err := app.SignIn(t.Context(), "acme", c.email)
+			require.Len(t, c.gate.asked, 1)
+			require.Equal(t, c.email, c.gate.asked[0].Email)
+			if c.says != "" {
+				require.EqualError(t, err, c.says)
+				require.Empty(t, session)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, id, c.gate.asked[0].HostID)
+			_, ok, err := app.SignedIn(t.Context(), session)
+			require.NoError(t, err)
+			require.True(t, ok)
+		})
+	}
 }
 
 func TestTell(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -80,7 +81,7 @@ func TestRestart(t *testing.T) {
 		require.Equal(t, http.StatusCreated, status)
 		p.end()
 
-		person, ok, err := NewApp(open(t, same).DB, newLogger(io.Discard)).Person(t.Context(), "acme", "ADA@example.com")
+		person, ok, err := NewApp(open(t, same).DB, 0, newLogger(io.Discard)).Person(t.Context(), "acme", "ADA@example.com")
 		require.NoError(t, err)
 		require.True(t, ok)
 		require.Equal(t, Person{ID: user["id"].(string), Org: "acme", Name: "Ada", Email: "ada@example.com", Access: true, Roles: []string{"viewer"}}, person)
@@ -96,10 +97,23 @@ func TestRestart(t *testing.T) {
 		require.Equal(t, http.StatusNoContent, status)
 		p.end()
 		require.Contains(t, p.errs.String(), "was deleted: no access")
-		person, _, err = NewApp(open(t, same).DB, newLogger(io.Discard)).Person(t.Context(), "acme", "ada@example.com")
+		person, _, err = NewApp(open(t, same).DB, 0, newLogger(io.Discard)).Person(t.Context(), "acme", "ada@example.com")
 		require.NoError(t, err)
 		require.False(t, person.Access)
 	})
+}
+
+// serveAcme serves an organization of an application until the test ends.
+func serveAcme(t *testing.T, db *database, app scim.Provisioner) reached {
+	t.Helper()
+	service, err := newService(db.store, app, newLogger(io.Discard), slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	o := &options{orgs: []organization{{name: "acme", domains: []string{"example.com"}}}}
+	_, err = setUpAll(t.Context(), o, db.store, service, map[string]string{})
+	require.NoError(t, err)
+	server := httptest.NewServer(scim.Mount(mountPath, service.Handler(), nil))
+	t.Cleanup(server.Close)
+	return reached{BaseURL: server.URL + mountPath, Token: o.orgs[0].token}
 }
 
 // A stumbler writes its table and then fails, while it is told to.
@@ -122,13 +136,8 @@ func TestProvisionerErrorLeavesNothing(t *testing.T) {
 	onDurableStores(t, func(t *testing.T, store newStore) {
 		db := open(t, store(t))
 		var log buffer
-		app := &stumbler{NewApp(db.DB, newLogger(&log)), false}
-		o := &options{orgs: []organization{{name: "acme", domains: []string{"example.com"}, token: newToken()}}}
-		handler, err := newHandler(o, db.store, app, newLogger(&log), slog.New(slog.DiscardHandler))
-		require.NoError(t, err)
-		server := httptest.NewServer(scim.Mount(mountPath, handler, nil))
-		t.Cleanup(server.Close)
-		acme := reached{BaseURL: server.URL + mountPath, Token: o.orgs[0].token}
+		app := &stumbler{NewApp(db.DB, 0, newLogger(&log)), false}
+		acme := serveAcme(t, db, app)
 		person := func() (Person, bool) {
 			p, ok, err := app.Person(t.Context(), "acme", "ada@example.com")
 			require.NoError(t, err)
@@ -181,20 +190,22 @@ func TestCommittedIsRepeatedAtTheStart(t *testing.T) {
 	onDurableStores(t, func(t *testing.T, store newStore) {
 		same := store(t)
 		db := open(t, same)
-		o := &options{orgs: []organization{{name: "acme", domains: []string{"example.com"}, token: newToken()}}}
-		handler, err := newHandler(o, db.store, forgetful{NewApp(db.DB, newLogger(io.Discard))}, newLogger(io.Discard), slog.New(slog.DiscardHandler))
-		require.NoError(t, err)
-		server := httptest.NewServer(scim.Mount(mountPath, handler, nil))
-		t.Cleanup(server.Close)
-		status, _ := reached{BaseURL: server.URL + mountPath, Token: o.orgs[0].token}.send(t, http.MethodPost, "/Users", ada)
+		status, _ := serveAcme(t, db, forgetful{NewApp(db.DB, 0, newLogger(io.Discard))}).send(t, http.MethodPost, "/Users", ada)
 		require.Equal(t, http.StatusCreated, status)
-
-		for _, times := range []int{1, 0} {
-			p := start(t, same, "-json")
-			p.reached()
-			p.end()
-			require.Equal(t, times, strings.Count(p.errs.String(), "acme: Ada <ada@example.com> was"), p.errs.String())
+		owed := func() int {
+			all, err := db.store.Undelivered(t.Context(), "acme", time.Now(), 10)
+			require.NoError(t, err)
+			return len(all)
 		}
+		require.Equal(t, 1, owed())
+		_, err := db.ExecContext(t.Context(), `UPDATE scim_outbox SET since = since - 3600000000000`) // an hour
+		require.NoError(t, err)
+
+		p := start(t, same, "-json")
+		p.reached()
+		require.Eventually(t, func() bool { return owed() == 0 }, 10*time.Second, 10*time.Millisecond)
+		p.end()
+		require.Equal(t, 1, strings.Count(p.errs.String(), "acme: Ada <ada@example.com> was"), p.errs.String())
 	})
 }
 

@@ -373,6 +373,12 @@ func TestDemo(t *testing.T) {
 					"acme: Grace Hopper <grace@example.com> was updated: access as member",
 					"acme: Ada Lovelace <ada@example.com> was updated: access as admin",
 					"acme: Grace Hopper <grace@example.com> was deactivated: no access; 1 session ended",
+					"acme: GRACE@EXAMPLE.COM cannot sign in: no access: acme's identity provider has deactivated this person",
+					"acme: Grace Hopper <grace@example.com> was deleted: no access",
+					"acme: grace@example.com cannot sign in: no access: acme's identity provider has deleted this person",
+					"acme: PATCH /scim/v2/Users/",
+					"was refused with 403: ",
+					"Status of acme's identity provider: healthy, 2 users of which 2 are active, 2 groups, 1 seats in use, the token ends in ",
 					"As expected",
 				} {
 					require.Contains(t, stdout, told)
@@ -408,12 +414,12 @@ func TestDemoFailsWhereTheApplicationIsNotToldAsExpected(t *testing.T) {
 		o := &options{orgs: []organization{{name: "acme", domains: []string{"example.com"}, token: acme.Token}}}
 		var log buffer
 		stranger := newApp(t, &log) // whom this server does not tell
-		err := runDemo(t.Context(), o, acme.BaseURL, stranger, newLogger(&log))
+		err := runDemo(t.Context(), o, acme.BaseURL, nil, stranger, newLogger(&log))
 		require.ErrorContains(t, err, "-demo: acme: the application does not know ada@example.com")
-		err = runDemo(t.Context(), o, acme.BaseURL, stranger, newLogger(&log))
+		err = runDemo(t.Context(), o, acme.BaseURL, nil, stranger, newLogger(&log))
 		require.ErrorContains(t, err, `userName "ada@example.com" is there already`)
-		o.orgs[0].token = newToken()
-		err = runDemo(t.Context(), o, acme.BaseURL, stranger, newLogger(&log))
+		o.orgs[0].token = strings.ToLower(acme.Token)
+		err = runDemo(t.Context(), o, acme.BaseURL, nil, stranger, newLogger(&log))
 		require.ErrorContains(t, err, "was answered with 401 instead of 200")
 		require.NotContains(t, err.Error()+log.String(), acme.Token)
 		p.end()
@@ -429,7 +435,7 @@ func TestDemoEndsWithTheContext(t *testing.T) {
 }
 
 func TestTokensAreTheSameAfterARestart(t *testing.T) {
-	onEveryStore(t, func(t *testing.T, store newStore) {
+	onDurableStores(t, func(t *testing.T, store newStore) {
 		file, same := filepath.Join(t.TempDir(), "tokens.json"), store(t)
 		p := start(t, same, "-json", "-token-file", file)
 		first := p.reached()

@@ -91,7 +91,7 @@ func parseOptions(args []string, usage io.Writer) (*options, error) {
 	})
 	flags.Var(&o.store, "store", "keep everything in `memory|FILE.db|postgres://…`: as long as the process runs, in an SQLite file created with mode 0600, or in PostgreSQL, "+
 		"with its password better in PGPASSWORD (default "+defaultStore+" in the working directory; with -demo a file that is removed at the end)")
-	flags.Func("token-file", "`file` that keeps the tokens, so that they are the same after a restart; created with mode 0600 (default: with a store that outlives the process, beside it, "+storage(defaultStore).tokenFile()+")", func(s string) error {
+	flags.Func("token-file", "`file` that keeps the tokens, as an identity provider does, so that a restart prints the same; created with mode 0600 (default: with a store that outlives the process, beside it, "+storage(defaultStore).tokenFile()+")", func(s string) error {
 		if s == "" {
 			return errors.New("it names a file; leave the flag out for the one beside the store")
 		}

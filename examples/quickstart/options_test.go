@@ -24,7 +24,7 @@ func TestDefaults(t *testing.T) {
 func TestFlags(t *testing.T) {
 	o, err := parseOptions([]string{
 		"-addr", "localhost:0", "-org", "acme:example.com,bücher.example", "-org", "Globex Inc", "-email", "domains",
-		"-domains-policy", "guest", "-dialect", "entra", "-token-file", "t.json", "-store", "some.db", "-json",
+		"-domains-policy", "guest", "-dialect", "entra", "-seats", "25", "-token-file", "t.json", "-store", "some.db", "-json",
 	}, io.Discard)
 	require.NoError(t, err)
 	require.Equal(t, &options{
@@ -32,6 +32,7 @@ func TestFlags(t *testing.T) {
 		orgs:      []organization{{name: "acme", domains: []string{"example.com", "bücher.example"}}, {name: "Globex Inc"}},
 		policy:    scim.Policy{Email: scim.EmailWithinDomains, Domain: scim.GuestDomain},
 		dialect:   scim.Entra,
+		seats:     25,
 		store:     "some.db",
 		tokenFile: "t.json", json: true,
 	}, o)
@@ -102,6 +103,8 @@ func TestFlagsThatAreWrong(t *testing.T) {
 		{[]string{"-email", "never"}, "-email", `"never"`, "reject, keep, domains, allow"},
 		{[]string{"-domains-policy", ""}, "-domains-policy", `""`, "reject, guest, any"},
 		{[]string{"-dialect", "Okta"}, "-dialect", `"Okta"`, "auto, strict, okta, entra, google"},
+		{[]string{"-seats", "0"}, "-seats", "from 1 on", "leave the flag out"},
+		{[]string{"-seats", "many"}, "-seats", "from 1 on", "leave the flag out"},
 		{[]string{"-addr", "8080"}, "-addr", `"8080"`, "such as 127.0.0.1:8080"},
 		{[]string{"-token-file", ""}, "-token-file", "names a file", "leave the flag out"},
 		{[]string{"-store", ""}, "-store", "memory, a file, or", "leave the flag out"},

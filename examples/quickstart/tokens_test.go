@@ -10,31 +10,26 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// give returns the tokens that organizations of these names are given.
-func give(t *testing.T, file string, names ...string) (tokens []string, err error) {
-	t.Helper()
-	var orgs []organization
+const secret = "muster_mfrw2zi_0123456789012345678901234567890123456789012_abcdef"
+
+// named returns the options of a file and of organizations of these names.
+func named(file string, names ...string) *options {
+	o := &options{tokenFile: file}
 	for _, name := range names {
-		orgs = append(orgs, organization{name: name})
+		o.orgs = append(o.orgs, organization{name: name})
 	}
-	err = giveTokens(orgs, file, false)
-	for _, org := range orgs {
-		tokens = append(tokens, org.token)
-	}
-	return tokens, err
+	return o
 }
 
-func TestTokensAreNewWithoutAFile(t *testing.T) {
-	first, err := give(t, "", "acme", "globex")
+func TestNoTokenFile(t *testing.T) {
+	t.Chdir(t.TempDir())
+	tokens, err := readTokens(named("", "acme"))
 	require.NoError(t, err)
-	again, err := give(t, "", "acme", "globex")
+	require.Empty(t, tokens)
+	require.NoError(t, keepTokens("", map[string]string{"acme": secret}))
+	left, err := os.ReadDir(".")
 	require.NoError(t, err)
-	seen := map[string]bool{}
-	for _, token := range append(first, again...) {
-		require.Regexp(t, `^muster_[A-Za-z0-9_-]{43}$`, token, "256 bits")
-		require.False(t, seen[token])
-		seen[token] = true
-	}
+	require.Empty(t, left)
 }
 
 func TestTokenFileIsForItsOwnerAlone(t *testing.T) {
@@ -43,8 +38,7 @@ func TestTokenFileIsForItsOwnerAlone(t *testing.T) {
 	}
 	dir := t.TempDir()
 	file := filepath.Join(dir, "tokens.json")
-	_, err := give(t, file, "acme")
-	require.NoError(t, err)
+	require.NoError(t, keepTokens(file, map[string]string{"acme": secret}))
 	info, err := os.Stat(file)
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
@@ -54,7 +48,7 @@ func TestTokenFileIsForItsOwnerAlone(t *testing.T) {
 
 	for _, mode := range []os.FileMode{0o640, 0o604, 0o620, 0o666} {
 		require.NoError(t, os.Chmod(file, mode))
-		_, err = give(t, file, "acme")
+		_, err = readTokens(named(file, "acme"))
 		require.ErrorContains(t, err, "-token-file: "+file+" is open to others")
 		require.ErrorContains(t, err, "chmod 600")
 	}
@@ -63,18 +57,31 @@ func TestTokenFileIsForItsOwnerAlone(t *testing.T) {
 func TestTokenFileKeepsTokens(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "tokens.json")
 	require.NoError(t, os.WriteFile(file, nil, 0o600), "an empty file, as mktemp makes it, has no tokens yet")
-	first, err := give(t, file, "acme")
+	tokens, err := readTokens(named(file, "acme"))
 	require.NoError(t, err)
-	more, err := give(t, file, "globex", "acme")
+	require.Empty(t, tokens)
+	tokens["acme"] = secret
+	require.NoError(t, keepTokens(file, tokens))
+	again, err := readTokens(named(file, "globex", "acme"))
 	require.NoError(t, err)
-	require.Equal(t, first[0], more[1], "a new organization does not change the tokens of others")
-	again, err := give(t, file, "acme", "globex")
+	require.Equal(t, tokens, again)
+}
+
+// The file beside a store has the tokens of everybody in it, also of those whom
+// this start does not name. In any other one a stranger's is a mistake.
+func TestTokenFileOfTheStoreKeepsEverybodys(t *testing.T) {
+	o := named(storage(filepath.Join(t.TempDir(), "app.db")).tokenFile(), "acme")
+	tokens := map[string]string{"globex": secret}
+	require.NoError(t, keepTokens(o.tokenFile, tokens))
+	_, err := readTokens(o)
+	require.ErrorContains(t, err, `it has a token of "globex", which no -org names`)
+	o.ownTokens = true
+	again, err := readTokens(o)
 	require.NoError(t, err)
-	require.Equal(t, []string{more[1], more[0]}, again)
+	require.Equal(t, tokens, again)
 }
 
 func TestTokenFilesThatAreWrong(t *testing.T) {
-	const secret = "muster_0123456789012345678901234567890123456789012"
 	for _, c := range []struct{ name, text, says string }{
 		{"other organizations", `{"globex":"` + secret + `"}`, `it has a token of "globex", which no -org names`},
 		{"not JSON", secret, "is not a JSON object of tokens"},
@@ -88,7 +95,7 @@ func TestTokenFilesThatAreWrong(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "tokens.json")
 			require.NoError(t, os.WriteFile(file, []byte(c.text), 0o600))
-			_, err := give(t, file, "acme", "beta")
+			_, err := readTokens(named(file, "acme", "beta"))
 			require.ErrorContains(t, err, "-token-file")
 			require.ErrorContains(t, err, file)
 			require.ErrorContains(t, err, c.says)
@@ -100,29 +107,12 @@ func TestTokenFilesThatAreWrong(t *testing.T) {
 	}
 
 	dir := t.TempDir()
-	_, err := give(t, dir, "acme")
+	_, err := readTokens(named(dir, "acme"))
 	require.ErrorContains(t, err, "is not a file")
-	_, err = give(t, filepath.Join(dir, "missing", "tokens.json"), "acme")
+	err = keepTokens(filepath.Join(dir, "missing", "tokens.json"), map[string]string{"acme": secret})
 	require.ErrorContains(t, err, "a directory that exists")
 
 	status, _, stderr := runToEnd(t, "-demo", "-token-file", dir)
 	require.Equal(t, 1, status)
 	require.True(t, strings.HasPrefix(stderr, "quickstart: -token-file: "), stderr)
-}
-
-// The file beside a store has the tokens of everybody in it, also of those whom
-// this start does not name.
-func TestTokenFileOfTheStoreKeepsEverybodys(t *testing.T) {
-	file := storage(filepath.Join(t.TempDir(), "app.db")).tokenFile()
-	acme, globex := []organization{{name: "acme"}}, []organization{{name: "globex"}}
-	require.NoError(t, giveTokens(acme, file, true))
-	require.NoError(t, giveTokens(globex, file, true))
-	again := []organization{{name: "acme"}}
-	require.NoError(t, giveTokens(again, file, true))
-	require.Equal(t, acme, again)
-	info, err := os.Stat(file)
-	require.NoError(t, err)
-	if runtime.GOOS != "windows" { // whose permissions are no modes
-		require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
-	}
 }
