@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/muster-id/scim"
+	"github.com/muster-id/scim/directory"
 	"github.com/muster-id/scim/memstore"
 	"github.com/muster-id/scim/roles"
 )
@@ -46,8 +47,27 @@ func Example() {
 	// 400 userName: the domain "other.example" is not one of the organization's 1 registered domains; register it in the application, or leave this person out of provisioning
 }
 
-// The function of the README: what a host mounts.
-func provisioning(app scim.Provisioner, next http.Handler) (http.Handler, error) {
+// The functions of the README: what a host mounts, and what it does for a
+// customer.
+func provisioning(ctx context.Context, store directory.Storage, app scim.Provisioner, next http.Handler) (*directory.Service, http.Handler, error) {
+	service, err := directory.New(store, &scim.Config{Provisioner: app}, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	go service.Run(ctx)
+	return service, scim.Mount("/scim/v2", service.Handler(), next), nil
+}
+
+func connect(ctx context.Context, service *directory.Service, customer scim.Key, domain string) (token string, err error) {
+	_, err1 := service.Create(ctx, directory.Directory{Tenant: customer.Tenant, ID: customer.Directory, Provider: scim.Okta})
+	_, err2 := service.AssertDomain(ctx, customer.Tenant, domain)
+	_, err3 := service.SetMapping(ctx, customer, roles.Mapping{Rules: []roles.Rule{{GroupName: "Admins", Role: "admin"}}, Default: "viewer"}, 0)
+	token, _, err4 := service.IssueToken(ctx, customer, directory.TokenOptions{Label: "Okta"})
+	return token, errors.Join(err1, err2, err3, err4)
+}
+
+// Without package directory: one organization, which is part of the program.
+func oneOrganization(app scim.Provisioner, next http.Handler) (http.Handler, error) {
 	mapping, err := roles.New(roles.Mapping{Rules: []roles.Rule{{GroupName: "Admins", Role: "admin"}}, Default: "viewer"})
 	if err != nil {
 		return nil, err
@@ -62,22 +82,59 @@ func provisioning(app scim.Provisioner, next http.Handler) (http.Handler, error)
 	return scim.Mount("/scim/v2", handler, next), err
 }
 
-// The README's function is the one that is compiled and run here.
+// Every function of the README is compiled here, and run.
 func TestReadme(t *testing.T) {
 	text, err := os.ReadFile("README.md")
 	require.NoError(t, err)
 	source, err := os.ReadFile("example_test.go")
 	require.NoError(t, err)
-	_, shown, _ := strings.Cut(string(text), "```go\nfunc provisioning(")
-	shown, _, _ = strings.Cut(shown, "```")
-	require.Contains(t, string(source), "func provisioning("+shown)
+	blocks := map[string]string{} // by how they begin
+	for i, block := range strings.Split(string(text), "```go\n")[1:] {
+		block, _, closed := strings.Cut(block, "```")
+		require.True(t, closed, i)
+		name, _, _ := strings.Cut(block, "(")
+		blocks[name] = block
+	}
+	managed, static := blocks["func provisioning"], blocks["func oneOrganization"]
+	require.NotEmpty(t, managed)
+	require.NotEmpty(t, static)
+	require.Contains(t, string(source), managed)
+	require.Contains(t, string(source), static)
+	host := 0 // lines of the managed set-up
+	for line := range strings.Lines(managed) {
+		if strings.TrimSpace(line) != "" {
+			host++
+		}
+	}
+	require.LessOrEqual(t, host, 15, "what a host writes fits on a screen")
+
+	const person = `{"userName":"ada@acme.example"}`
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	service, h, err := provisioning(ctx, memstore.New(scim.CoreTypes(), nil), newHostApp(), nil)
+	require.NoError(t, err)
+	token, err := connect(ctx, service, scim.Key{Tenant: "acme", Directory: "okta"}, "acme.example")
+	require.NoError(t, err)
+	require.Equal(t, http.StatusCreated, postTo(h, token, person))
+	verdict, err := service.LoginGate(ctx, "acme", directory.Person{Email: "ADA@acme.example"})
+	require.NoError(t, err)
+	require.True(t, verdict.Allow)
 
 	t.Setenv("SCIM_TOKEN", "made-with-openssl-rand-hex-32")
-	h, err := provisioning(newHostApp(), nil)
+	h, err = oneOrganization(newHostApp(), nil)
 	require.NoError(t, err)
-	server := httptest.NewServer(h)
-	defer server.Close()
-	post(server.URL, "/Users", `{"userName":"ada@acme.example"}`)
+	require.Equal(t, http.StatusCreated, postTo(h, "made-with-openssl-rand-hex-32", person))
+	require.Equal(t, http.StatusUnauthorized, postTo(h, token, person))
+}
+
+// postTo creates a user and returns the status of the answer.
+func postTo(h http.Handler, token, user string) int {
+	r := httptest.NewRequest(http.MethodPost, "/scim/v2/Users", strings.NewReader(user))
+	r.Header.Set("Authorization", "Bearer "+token)
+	r.Header.Set("Content-Type", "application/scim+json")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w.Code
 }
 
 // post sends a request as a provider would and prints how it was answered.
