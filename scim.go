@@ -10,6 +10,11 @@
 //	handler, err := scim.NewHandler(store, mapping, auth, &scim.Config{Provisioner: app})
 //	http.ListenAndServe(addr, scim.Mount("/scim/v2", handler, mux))
 //
+// That is an application with one organization, which is part of the program.
+// Where customers come and go, package directory makes the handler: it keeps their
+// directories, tokens, domains and role mappings in the store ([DirectorySource]),
+// works in the background and says who may sign in.
+//
 // # Directory state and access
 //
 // What the identity provider said is stored exactly and answered back exactly:
@@ -26,7 +31,7 @@
 // events and the request log together, and calls the [Provisioner] inside that
 // transaction. A host that wants its own tables implements the five methods of
 // [Store]; it keeps the whole protocol and gives up what needs a transaction
-// with us.
+// with us. Package directory needs the former.
 //
 // # Attributes and types of the host
 //
@@ -38,11 +43,12 @@
 // # Where to look
 //
 // The immutable email is in email.go, the domain check in domain.go, roles and
-// accounts in accounts.go; handler.go is HTTP and nothing else, bulk.go many
+// accounts in accounts.go, the guards in guards.go, what is switched off in
+// switches.go; handler.go is HTTP and nothing else, bulk.go many
 // requests in one, engine.go the life of a write, list.go and root.go queries,
 // cursor.go and position.go what they are paged by, repair.go what a host calls
 // itself. Package attr is the document model, filter and patch are the two
-// languages of RFC 7644, roles maps groups to roles.
+// languages of RFC 7644, roles maps groups to roles, directory is the control plane.
 //
 // An [Authenticator] returns a [Caller], not only a directory, because log and
 // events name the token. A [Store]'s Create and Replace return the resource with
