@@ -2,7 +2,7 @@
 // customers: their directories, tokens, domains and role mappings are in the
 // store and change while the program runs, by any of its replicas.
 //
-//	store := sqlstore.New(db, scim.CoreTypes(), nil) // or memstore
+//	store, err := sqlstore.New(ctx, db, sqlstore.PostgreSQL, scim.CoreTypes(), nil) // or memstore
 //	service, err := directory.New(store, &scim.Config{
 //		Provisioner: app,
 //		Catalog:     scim.RoleCatalog{Roles: []string{"admin", "member"}, Administrators: []string{"admin"}},
