@@ -49,6 +49,8 @@ func Example() {
 
 // The functions of the README: what a host mounts, and what it does for a
 // customer.
+//
+//nolint:errcheck // Run returns nil once the context ends
 func provisioning(ctx context.Context, store directory.Storage, app scim.Provisioner, next http.Handler) (*directory.Service, http.Handler, error) {
 	service, err := directory.New(store, &scim.Config{Provisioner: app}, nil)
 	if err != nil {

@@ -141,7 +141,7 @@ func (org *organization) giveToken(ctx context.Context, service *directory.Servi
 	}
 	if len(tokens) == 0 {
 		if kept != "" {
-			note = fmt.Sprintf("%s has a new token: the store does not accept the one that was kept, because it is expired or of another store.", org.name)
+			note = org.name + " has a new token: the store does not accept the one that was kept, because it is expired or of another store."
 		}
 		org.token, _, err = service.IssueToken(ctx, org.key(), directory.TokenOptions{Label: "quickstart"})
 		return note, err
