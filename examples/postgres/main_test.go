@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/muster-id/scim"
+	"github.com/muster-id/scim/directory"
 	"github.com/muster-id/scim/sqlstore"
 	"github.com/muster-id/scim/sqltest"
 )
@@ -40,6 +41,8 @@ type host struct {
 	store *sqlstore.Store
 	url   string
 	token string // what the first start printed
+
+	service *directory.Service
 }
 
 // newHost skips the test where PostgreSQL is not installed, but not in CI, where
@@ -76,7 +79,7 @@ func (h *host) start() {
 	require.Equal(h.t, h.token == "", token != "", "a token is issued at the first start, and only then")
 	h.token = cmp.Or(h.token, token)
 	server := httptest.NewServer(scim.Mount("/scim/v2", service.Handler(), nil))
-	h.store, h.url = store, server.URL+"/scim/v2"
+	h.store, h.service, h.url = store, service, server.URL+"/scim/v2"
 	h.t.Cleanup(server.Close)
 }
 
@@ -152,6 +155,24 @@ func TestApplicationIsProvisioned(t *testing.T) {
 	require.NotEqual(t, id, h.do(http.MethodPost, "/Users", ada), "another user of the directory")
 	row.Access, row.Roles = true, "viewer"
 	require.Equal(t, []person{row}, h.people())
+}
+
+// A domain is one organization's, and nothing is left of an attempt that failed.
+func TestConnectIsAllOrNothing(t *testing.T) {
+	h := newHost(t)
+	before, err := h.store.Tenants(t.Context(), "", 10)
+	require.NoError(t, err)
+	token, err := connect(t.Context(), h.store, h.service, "globex", "example.com")
+	require.ErrorIs(t, err, directory.ErrDomainTaken)
+	_, err = h.service.Get(t.Context(), scim.Key{Tenant: "globex", Directory: "default"})
+	require.ErrorIs(t, err, scim.ErrNotFound)
+	after, err := h.store.Tenants(t.Context(), "", 10)
+	require.NoError(t, err)
+	require.Equal(t, before, after)
+
+	h.token = token
+	status, _ := h.send(http.MethodGet, "/Users", "")
+	require.Equal(t, http.StatusUnauthorized, status)
 }
 
 // The application's rows and the library's commit together: what one of them
