@@ -154,7 +154,7 @@ func (d *demo) status(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.log.Printf("Status of %s: %s, %d users of which %d are active, %d groups, %d seats in use, the token ends in %s and on %s.",
+	d.log.Printf("Status of %s: %s, %d users (%d active), %d groups, seats in use: %d; the token that ends in %s is valid until %s.",
 		s.Directory.Name, s.Health, s.Accounts.Accounts, s.Accounts.Active, s.Groups, s.Seats.Used,
 		s.Tokens[0].Hint, s.Tokens[0].Expires.Format(time.DateOnly))
 	for _, sentence := range append(s.Attention, s.Warnings...) {

@@ -378,7 +378,7 @@ func TestDemo(t *testing.T) {
 					"acme: grace@example.com cannot sign in: no access: acme's identity provider has deleted this person",
 					"acme: PATCH /scim/v2/Users/",
 					"was refused with 403: ",
-					"Status of acme's identity provider: healthy, 2 users of which 2 are active, 2 groups, 1 seats in use, the token ends in ",
+					"Status of acme's identity provider: healthy, 2 users (2 active), 2 groups, seats in use: 1; the token that ends in ",
 					"As expected",
 				} {
 					require.Contains(t, stdout, told)

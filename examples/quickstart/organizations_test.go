@@ -207,6 +207,34 @@ func TestTokensOfAStoreInMemoryAreNew(t *testing.T) {
 	}
 }
 
+// Rule E1, by -seats: whoever comes through a group keeps what needs no seat, and
+// gets the rest when one is free.
+func TestSeats(t *testing.T) {
+	onDurableStores(t, func(t *testing.T, store newStore) {
+		same := store(t)
+		p := start(t, same, "-json", "-seats", "1")
+		acme := p.reached()
+		var members []string
+		for _, name := range []string{"ada", "grace"} {
+			status, user := acme.send(t, http.MethodPost, "/Users", strings.ReplaceAll(ada, "ada@", name+"@"))
+			require.Equal(t, http.StatusCreated, status)
+			members = append(members, `{"value":"`+user["id"].(string)+`"}`)
+		}
+		status, _ := acme.send(t, http.MethodPost, "/Groups", `{"displayName":"Engineers","members":[`+strings.Join(members, ",")+`]}`)
+		require.Equal(t, http.StatusCreated, status)
+		p.end()
+		require.Contains(t, p.errs.String(), "<ada@example.com> was updated: access as member")
+		require.Contains(t, p.errs.String(), "<grace@example.com> was updated: access as viewer")
+
+		p = start(t, same, "-json", "-seats", "2")
+		p.reached()
+		require.Eventually(t, func() bool {
+			return strings.Contains(p.errs.String(), "<grace@example.com> was updated: access as member")
+		}, 10*time.Second, 10*time.Millisecond, p.errs)
+		p.end()
+	})
+}
+
 // As a program: what becomes of the tokens if one of the two files is gone.
 func TestFilesThatAreGone(t *testing.T) {
 	folder := t.TempDir()
