@@ -226,7 +226,7 @@ func (w *work) account(ctx context.Context, s *subject) (*Account, error) {
 	w.wait(next)
 	w.Withheld |= s.withheld
 	if r == nil {
-		if s.silent {
+		if s.silent || s.change == Deleted && next.lingers() { // nothing has changed for the host
 			return nil, nil
 		}
 		a := w.farewell(s.Account, next, s.before)
@@ -244,8 +244,22 @@ func (w *work) account(ctx context.Context, s *subject) (*Account, error) {
 	if s.unheard() {
 		return nil, nil
 	}
+	s.tellAccess()
 	a := w.describe(r, next, s.Groups, s.change)
 	return a, w.unite(ctx, a, next)
+}
+
+// tellAccess says of a change what it is to the host, who may not have been told
+// that the person had left (rules B7 and B10).
+func (s *subject) tellAccess() {
+	was, next := s.was(), s.next
+	switch {
+	case was == nil:
+	case s.change == Deactivated && next.Active, s.change == Reactivated && was.Active:
+		s.change = Updated
+	case s.change == Updated && was.Active && !next.Active && !s.User.User().Active():
+		s.change = Deactivated
+	}
 }
 
 // grants turns groups into roles (rules C1 to C7): the mapper's, and those

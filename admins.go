@@ -8,16 +8,16 @@ import (
 
 // guardAdministrators applies rule B7. A write to a user that would end the
 // access of the last administrator, or of who holds a protected role, is
-// refused. Where it happens by a group or in a batch the account keeps what it
-// had and waits.
+// refused. Where it happens by a group, in a batch, or because a switch is on
+// again (rule B10), the account keeps what it had and waits.
 func (w *work) guardAdministrators(ctx context.Context, s *subject, before []string, others []*AccountState) error {
-	if s.Account == nil || len(before) == 0 { // nothing can be lost
+	if s.was() == nil || len(before) == 0 { // nothing can be lost
 		return nil
 	}
 	after := rolesOf(s.next, others...)
 	catalog := &w.cfg.Catalog
 	if role := lost(before, after, catalog.Protected); role != "" && !s.next.counts() && s.by != byHand {
-		if s.by == byProvider {
+		if s.ends() {
 			e := refuse(http.StatusForbidden, "", "this person holds the protected role ", role,
 				", which provisioning cannot take away; take it away in the application first, and send this again")
 			e.Reason = ReasonProtected
@@ -33,7 +33,7 @@ func (w *work) guardAdministrators(ctx context.Context, s *subject, before []str
 	if err != nil || !last {
 		return err
 	}
-	if s.by == byHand || s.by == byProvider && !s.next.counts() {
+	if s.by == byHand || s.ends() {
 		e := refuse(http.StatusForbidden, "", "this person is the organization's last administrator, and without one nobody could manage it",
 			"; make somebody else an administrator first, and send this again")
 		e.Reason = ReasonLastAdmin
@@ -41,8 +41,12 @@ func (w *work) guardAdministrators(ctx context.Context, s *subject, before []str
 		return e
 	}
 	w.retain(s)
-	if s.Account.Pending&PendingAdmin == 0 {
-		w.event(&Event{Type: TenantLastAdminProtected, Data: s.User, Note: "the role was kept"})
+	if s.was().Pending&PendingAdmin == 0 {
+		e := &Event{Type: TenantLastAdminProtected, Data: s.User, Note: "the role was kept"}
+		if s.User == nil {
+			e.Name, e.Note = s.id, "the access of this deleted user was kept"
+		}
+		w.event(e)
 	}
 	return nil
 }
@@ -50,7 +54,10 @@ func (w *work) guardAdministrators(ctx context.Context, s *subject, before []str
 // retain keeps an account as it was where provisioning must not take it away:
 // active, or with its administrator's roles.
 func (w *work) retain(s *subject) {
-	was, next := s.Account, s.next
+	was, next := s.was(), s.next
+	if s.User == nil {
+		*next = *was // as it lingered
+	}
 	next.Pending |= PendingAdmin
 	if !next.Active {
 		next.Active, next.Held, next.Grants = true, "", was.Grants

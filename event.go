@@ -94,7 +94,7 @@ type Event struct {
 
 	Roles, PreviousRoles []Grant // of user.roles_changed; of user.linked the roles that were found
 
-	Name string // of what is no resource: a token's id, a domain, a role
+	Name string // of what is no resource: a token's id, a domain, a role; the id of a user who is deleted already
 	Note string // what a rule decided: a refused email, a reason for a hold
 }
 

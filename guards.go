@@ -16,6 +16,7 @@ const (
 	byGroup    author = iota // a change of groups or of the mapping, a resync
 	byProvider               // a write to that user
 	byHand                   // an administrator
+	byChoice                 // an administrator who gives the directory up: nothing is guarded
 )
 
 // plans are how people who were looked at and are not counted yet change what is
@@ -38,7 +39,7 @@ func (w *work) lift(next *AccountState) {
 // last administrator (B7), mass changes (B8), seats (E1). Among many people
 // those come first who give a seat back, and last those who are administrators
 // no longer, so that nobody waits and nothing is kept without need; otherwise it
-// goes by the user's id.
+// goes by the user's id, or, under [HoldSeats], by who has waited longest.
 func (w *work) guard(ctx context.Context, subjects []subject) error {
 	if w.cfg.Directories == nil {
 		return nil
@@ -50,26 +51,63 @@ func (w *work) guard(ctx context.Context, subjects []subject) error {
 		}
 		return w.decide(ctx, &subjects[0])
 	}
+	inTurn := make([]*subject, 0, len(subjects))
 	for i := range subjects {
 		w.pace.Step()
-		subjects[i].turn = w.turnOf(&subjects[i])
+		if s := &subjects[i]; !s.decided() {
+			s.turn = w.turnOf(s)
+			inTurn = append(inTurn, s)
+		}
 	}
-	for turn := turn(0); turn < turns; turn++ {
-		for i := range subjects {
-			if s := &subjects[i]; s.turn == turn && !s.decided() {
-				w.pace.Step()
-				if err := w.decide(ctx, s); err != nil {
-					return err
-				}
-			}
+	slices.SortStableFunc(inTurn, func(a, b *subject) int {
+		w.pace.Step()
+		if a.turn != b.turn || w.dir.Policy.Seats != HoldSeats {
+			return int(a.turn) - int(b.turn)
+		}
+		return w.waitsSince(a).Compare(w.waitsSince(b))
+	})
+	for _, s := range inTurn {
+		w.pace.Step()
+		if err := w.decide(ctx, s); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+// waitsSince returns since when a subject has been waiting for a seat; who has
+// not begins now.
+func (w *work) waitsSince(s *subject) time.Time {
+	if s.Account.waitsForSeat() {
+		return s.Account.Since
+	}
+	return w.Time
+}
+
 // decided reports whether there is nothing to guard: the user is gone, by an
-// administrator's choice or long since, or only gains something, later.
-func (s *subject) decided() bool { return s.User == nil || s.silent }
+// administrator's choice or long since, or only gains something, later. A deleted
+// user whose access ends only now is guarded.
+func (s *subject) decided() bool {
+	return s.silent || s.by == byChoice || s.User == nil && !s.lingered()
+}
+
+// lingered reports whether a deleted user still had access.
+func (s *subject) lingered() bool { return s.Account != nil && s.Account.lingers() }
+
+// was returns the account as the host was told of it last, also of a user who
+// has come back before having left; nil if there was none.
+func (s *subject) was() *AccountState {
+	if s.Account == nil {
+		return s.takes
+	}
+	return s.Account
+}
+
+// ends reports whether it is the request itself that deactivates or deletes the
+// user, and can be refused: who is inactive in the directory already was let go.
+func (s *subject) ends() bool {
+	return s.by == byProvider && !s.next.counts() && (s.change == Deleted || s.before != nil && s.before.User().Active())
+}
 
 // A turn is when the guards look at a subject.
 type turn uint8
@@ -78,7 +116,6 @@ const (
 	givesSeat turn = iota
 	neither
 	resigns
-	turns
 )
 
 func (w *work) turnOf(s *subject) turn {
@@ -95,7 +132,7 @@ func (w *work) turnOf(s *subject) turn {
 
 // decide lets one account pass the guards.
 func (w *work) decide(ctx context.Context, s *subject) error {
-	was, next := s.Account, s.next
+	was, next := s.was(), s.next
 	if _, err := w.arrive(ctx, next); err != nil {
 		return err
 	}
@@ -104,6 +141,12 @@ func (w *work) decide(ctx context.Context, s *subject) error {
 		return err
 	}
 	before := rolesOf(was, others...)
+	catalog := &w.cfg.Catalog
+	if s.takes != nil { // that account is counted no longer, and has not gone
+		rest := rolesOf(nil, others...)
+		w.planned.administrators += sign(catalog.administers(before)) - sign(catalog.administers(rest))
+		w.planned.seats += sign(catalog.needsSeat(before)) - sign(catalog.needsSeat(rest))
+	}
 	if err := w.guardAdministrators(ctx, s, before, others); err != nil {
 		return err
 	}
@@ -114,7 +157,6 @@ func (w *work) decide(ctx context.Context, s *subject) error {
 		return err
 	}
 	after := rolesOf(next, others...)
-	catalog := &w.cfg.Catalog
 	w.planned.administrators += sign(catalog.administers(after)) - sign(catalog.administers(before))
 	w.planned.seats += sign(catalog.needsSeat(after)) - sign(catalog.needsSeat(before))
 	if catalog.administers(rolesOf(next)) && !catalog.administers(rolesOf(was)) {

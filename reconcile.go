@@ -23,7 +23,8 @@ import (
 // The Provisioner is told, and events are raised, only where something has
 // changed: a second call does nothing. A domain that is registered no longer
 // takes access from nobody (rule A6). Users that are unknown are skipped. Of
-// deleted users those are told whose access was left to them by a switch.
+// deleted users those are told whose access was left to them by a switch; the
+// last administrator among them keeps it until there is another one (rule B7).
 //
 // Which profile the host was told is not known: after a change of
 // [Directory.Profile], call [Engine.Resync].

@@ -100,7 +100,7 @@ func (w *work) retire(ctx context.Context, how Retirement, ids []string) error {
 				return err
 			}
 		}
-		s := subject{id: id, UserState: UserState{Account: p.Account}, known: true, before: p.User}
+		s := subject{id: id, UserState: UserState{Account: p.Account}, known: true, before: p.User, by: byChoice}
 		w.giveUp(&s, how, p)
 		subjects = append(subjects, s)
 	}
@@ -113,8 +113,11 @@ func (w *work) giveUp(s *subject, how Retirement, p UserState) {
 	was := p.Account
 	restored := how == RestoreAccounts && was != nil && was.Found != nil && p.User != nil
 	switch {
-	case was == nil || was.Pending&PendingCreate != 0: // the host knows nobody
+	case was == nil:
 		s.next, s.silent = &AccountState{User: Ref{w.Directory, "User", s.id}, Deleted: true}, true
+		return
+	case was.Pending&PendingCreate != 0: // the host knows nobody
+		s.next, s.silent = was.unborn(), true
 		return
 	case how == ReleaseAccounts, restored:
 		profile := w.toldProfile(p.User, was)
@@ -125,6 +128,7 @@ func (w *work) giveUp(s *subject, how Retirement, p UserState) {
 		s.next, s.change = &next, Released
 	default:
 		s.next, s.change = was.left(), Deactivated
+		w.lift(s.next)
 	}
 	if p.User == nil {
 		return // that was told when the user was deleted

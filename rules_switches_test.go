@@ -643,7 +643,7 @@ func (h *history) accounts(leavers bool) map[string]string {
 	for _, id := range h.everybody {
 		a, name := h.r.app.account(id), h.names[id]
 		if h.users[name] != id { // deleted: what a successor has not got is out
-			assert.False(h.r.t, h.r.state(id).HostID != "" && a.Active, "deleted, with access")
+			assert.False(h.r.t, h.r.state(id).HostID != "" && a != nil && a.Active, "deleted, with access")
 			continue
 		}
 		var in, may []string

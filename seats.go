@@ -40,7 +40,7 @@ func (w *work) guardSeats(ctx context.Context, s *subject, before []string, othe
 	switch {
 	case w.dir.Policy.Seats == OverageSeats, w.seatFound(s):
 		crossing.Note = outOf(usage.SeatLimit-free+1, usage.SeatLimit, "seats are in use")
-	case !s.Account.waitsForSeat() && (s.by == byHand || s.by == byProvider && w.dir.Policy.Seats == RefuseSeats):
+	case !s.was().waitsForSeat() && (s.by == byHand || s.by == byProvider && w.dir.Policy.Seats == RefuseSeats):
 		e := refuseSeat(note)
 		e.event = crossing
 		return e
@@ -87,7 +87,7 @@ func (w *work) withhold(ctx context.Context, s *subject, others []*AccountState)
 	}
 	next.Pending |= PendingSeat
 	left := rolesOf(next, others...)
-	hasAccess := s.Account.counts() && len(left) > 0
+	hasAccess := s.was().counts() && len(left) > 0
 	if policy.Seats == HoldSeats && !hasAccess || w.cfg.Catalog.needsSeat(left) { // by hand, which is not provisioning's to take away
 		next.Pending &^= PendingSeat
 		next.Grants, next.Active, next.Held = wanted, false, HeldForSeat
@@ -287,7 +287,7 @@ func (w *work) waiting(ctx context.Context, c *counter) (kept, queue []waiter, e
 				if a.Pending&PendingAdmin != 0 {
 					kept = append(kept, waiter{a, d})
 				}
-				if a.waitsForSeat() {
+				if a.waitsForSeat() && !a.Deleted {
 					queue = append(queue, waiter{a, d})
 				}
 			}
@@ -310,6 +310,9 @@ func (w *work) waiting(ctx context.Context, c *counter) (kept, queue []waiter, e
 // or paused, and nobody of it gets anything.
 func (w *work) present(ctx context.Context, key Key) (*Directory, error) {
 	if key == w.Directory {
+		if w.dir.Disabled {
+			return nil, nil
+		}
 		return w.dir, nil
 	}
 	c, err := w.counter(ctx)
@@ -337,12 +340,8 @@ func (w *work) serve(ctx context.Context, some []waiter) error {
 		if n < 0 {
 			n = len(some)
 		}
-		subjects := make([]subject, n)
-		for i := range subjects {
-			subjects[i] = subject{id: some[i].User.ID, change: Updated}
-		}
-		slices.SortFunc(subjects, func(a, b subject) int { return strings.Compare(a.id, b.id) })
-		if err := w.within(d, func() error { return w.tellSome(ctx, subjects) }); err != nil {
+		batch := some[:n]
+		if err := w.within(d, func() error { return w.serveIn(ctx, batch) }); err != nil {
 			return err
 		}
 		some = some[n:]
@@ -350,16 +349,33 @@ func (w *work) serve(ctx context.Context, some []waiter) error {
 	return nil
 }
 
-// within does something in another directory of the tenant.
+// serveIn works out the accounts of people who wait in one directory.
+func (w *work) serveIn(ctx context.Context, some []waiter) error {
+	subjects := make([]subject, len(some))
+	for i, a := range some {
+		s := &subjects[i]
+		*s = subject{id: a.User.ID, change: Updated}
+		if a.lingers() { // nothing but a deleted user's access can end
+			s.UserState, s.known = UserState{Account: a.AccountState}, true
+			s.next, s.change = w.departure(a.AccountState), Deleted
+		}
+	}
+	slices.SortFunc(subjects, func(a, b subject) int { return strings.Compare(a.id, b.id) })
+	return w.tellSome(ctx, subjects)
+}
+
+// within does something in a directory of the tenant, this one or another, that
+// is no part of what the request does to groups.
 func (w *work) within(d *Directory, do func() error) error {
 	dir, key, withheld, claims := w.dir, w.Directory, w.Withheld, w.claims
-	groups, groupsOfUser := w.groups, w.groupsOfUser
+	groups, groupsOfUser, regroup := w.groups, w.groupsOfUser, w.regroup
+	w.regroup = regrouping{}
 	if d != dir {
 		w.dir, w.Directory, w.claims = d, d.Key(), nil
 		w.useMapper()
 	}
 	err := do()
-	w.groups, w.groupsOfUser = groups, groupsOfUser
+	w.groups, w.groupsOfUser, w.regroup = groups, groupsOfUser, regroup
 	if d != dir {
 		w.dir, w.Directory, w.Withheld, w.claims = dir, key, withheld, claims
 		w.useMapper()

@@ -70,8 +70,6 @@ func (w *work) freezeAccess(s *subject, was *AccountState) {
 	next := s.next
 	wanted := s.User.User().Active()
 	switch {
-	case wanted && was.Active && s.change == Reactivated:
-		s.change = Updated // the host was not told that the person had left
 	case wanted || !was.Active:
 	case w.dir.Policy.Off.Has(DeactivateUsers):
 		next.Active = next.Held == ""
@@ -79,8 +77,6 @@ func (w *work) freezeAccess(s *subject, was *AccountState) {
 		if s.change == Deactivated {
 			s.change, s.withheld = Updated, s.withheld|DeactivateUsers
 		}
-	case s.change == Updated:
-		s.change = Deactivated
 	}
 }
 

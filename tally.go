@@ -73,7 +73,8 @@ type RoleCatalog struct {
 	// Administrators are the roles of which the last holder is protected (rule
 	// B7): to deactivate or delete that person is refused with 403. Who would
 	// lose the role through a group or a mapping keeps it ([PendingAdmin]) until
-	// there is another administrator.
+	// there is another administrator, and so does who left while deactivating was
+	// switched off: the provider's word was accepted then (rule B10).
 	Administrators []string
 
 	// Protected are roles, such as owner, that provisioning neither grants nor

@@ -335,8 +335,12 @@ func (w *work) recheck(email emailChange, before, next *Resource, state *Account
 	if err != nil {
 		return err
 	}
-	if state.Held == "" || state.Held == HeldForDomain { // another reason stands
+	switch state.Held {
+	case "", HeldForDomain:
 		state.Held = held
+	case HeldForSeat: // asked for anew, of who may have one
+		state.Held = cmp.Or(held, state.Held)
+	default: // another reason stands
 	}
 	return nil
 }
@@ -367,7 +371,7 @@ func (w *work) deleteUser(ctx context.Context, r *Resource) error {
 	var account *Account // as the host is told of it
 	switch was := person.Account; {
 	case was != nil && was.Pending&PendingCreate != 0: // the host knows nobody
-		next = AccountState{User: r.Ref(), Deleted: true}
+		next = *was.unborn()
 		w.Withheld |= CreateUsers
 	case was != nil && was.Active && w.dir.Policy.Off.Has(DeactivateUsers):
 		next = *w.linger(UserState{User: r, Account: was, Groups: person.Groups})
@@ -409,6 +413,15 @@ func (w *work) deleteUser(ctx context.Context, r *Resource) error {
 		next.HostID = cmp.Or(account.HostID, next.HostID)
 	}
 	return w.keep(ctx, person.Account, &next)
+}
+
+// unborn returns what stays of an account that the host was never told of:
+// nothing, or the one of before that the person has come back to (rule B4).
+func (a *AccountState) unborn() *AccountState {
+	if a.HostID == "" {
+		return &AccountState{User: a.User, Deleted: true}
+	}
+	return a.left()
 }
 
 // left returns the state of an account whose user has gone: no access, no roles
