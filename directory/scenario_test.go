@@ -641,3 +641,17 @@ func requestShape(method, path string, body any) string {
 	text, _ := json.Marshal(plain("", body))
 	return method + " " + path + "?" + query + " " + string(text)
 }
+
+// serving returns a directory as requests are served with it, for the engine.
+func (s *scene) serving(key scim.Key) *scim.Directory {
+	s.t.Helper()
+	var d *scim.Directory
+	require.NoError(s.t, s.store.Do(s.t.Context(), key.Tenant, func(ctx context.Context, tx scim.Tx) error {
+		tally, err := tx.Tally(ctx)
+		if err == nil {
+			d, err = s.Current(ctx, tally, key)
+		}
+		return err
+	}))
+	return d
+}
