@@ -137,21 +137,27 @@ type scene struct {
 func newScene(t testing.TB, change ...func(*scim.Config, *directory.Options)) *scene {
 	t.Helper()
 	c := newClock()
-	k := &console{t: t, clock: c, dns: &zone{}, log: &bytes.Buffer{}, from: "192.0.2.1:4711"}
-	k.store = &probe{Storage: newStorage(scim.CoreTypes(), &memstore.Options{Now: c.Now})}
-	app := &product{members: map[string]*member{}, sessions: map[string]int{}, admins: 1}
-	cfg := &scim.Config{Catalog: catalog, Now: c.Now, Provisioner: app, DirectHooks: true, Logger: slog.New(slog.NewTextHandler(k.log, nil))}
-	o := &directory.Options{Resolver: k.dns, Invitations: func(context.Context, string) ([]string, error) { return app.invitations, nil }}
+	s := &scene{&console{t: t, clock: c, dns: &zone{}, log: &bytes.Buffer{}, from: "192.0.2.1:4711"}, &product{members: map[string]*member{}, sessions: map[string]int{}, admins: 1}}
+	s.store = &probe{Storage: newStorage(scim.CoreTypes(), &memstore.Options{Now: c.Now})}
+	s.start(change...)
+	_, err := s.AssertDomain(t.Context(), "acme", "acme.example")
+	require.NoError(t, err)
+	return s
+}
+
+// start starts the service over what is stored, with another configuration
+// maybe: as the next release of the product would.
+func (s *scene) start(change ...func(*scim.Config, *directory.Options)) {
+	s.t.Helper()
+	cfg := &scim.Config{Catalog: catalog, Now: s.clock.Now, Provisioner: s.app, DirectHooks: true, Logger: slog.New(slog.NewTextHandler(s.log, nil))}
+	o := &directory.Options{Resolver: s.dns, Invitations: func(context.Context, string) ([]string, error) { return s.app.invitations, nil }}
 	for _, f := range change {
 		f(cfg, o)
 	}
 	var err error
-	k.Service, err = directory.New(k.store, cfg, o)
-	require.NoError(t, err)
-	k.http = scim.Mount("/scim/v2", k.Handler(), nil)
-	_, err = k.AssertDomain(t.Context(), "acme", "acme.example")
-	require.NoError(t, err)
-	return &scene{k, app}
+	s.Service, err = directory.New(s.store, cfg, o)
+	require.NoError(s.t, err)
+	s.http = scim.Mount("/scim/v2", s.Handler(), nil)
 }
 
 // access is what a person may do in the product: the roles, "none" without
