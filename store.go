@@ -331,7 +331,9 @@ const (
 
 	// HeldForReview is the default for a person whom the host knows and who
 	// must not simply be linked (rule A7). It stands until [Engine.Release],
-	// which links the account.
+	// which links the account. Until then HostID names an account that is the
+	// application's own: a [Provisioner] that is told of it leaves that as it is,
+	// with its access and its roles (rule A8).
 	HeldForReview = "the application has an account with this email that needs a review first"
 )
 

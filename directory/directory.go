@@ -355,7 +355,8 @@ func (s *Service) List(ctx context.Context, tenant string) ([]*Directory, error)
 // fields are not as they were read.
 //
 // Where the change is one to what people have, such as a switch that comes on
-// (rule B10), a task works out everybody anew ([Service.Tasks]).
+// (rule B10), a task works out everybody anew ([Service.Tasks]); after a change
+// of the Profile it tells the application of everybody again (rule B12).
 func (s *Service) Update(ctx context.Context, d *Directory) (*Directory, error) {
 	if d == nil {
 		return nil, errors.New("directory: Update needs a directory")
@@ -400,7 +401,11 @@ func (s *Service) Update(ctx context.Context, d *Directory) (*Directory, error) 
 		if !concernsAccounts(was, next) {
 			return nil
 		}
-		_, err = s.enqueue(ctx, tx, Task{Directory: next.Key(), Kind: TaskReconcile})
+		kind := TaskReconcile
+		if !maps.Equal(was.Profile, next.Profile) {
+			kind = TaskResync // which profile the application was told is not known
+		}
+		_, err = s.enqueue(ctx, tx, Task{Directory: next.Key(), Kind: kind})
 		return err
 	})
 	if err != nil {

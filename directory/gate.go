@@ -103,7 +103,15 @@ func (k *source) live() bool { return k.directory.State != Retired && !k.Unmanag
 // neither it nor the person was given up.
 func (k *source) managed() bool { return k.live() && !k.Deleted }
 
-// known returns what the directories of a tenant know of a person.
+// underReview reports whether the account is one that the application had, and
+// that somebody has to look at before it becomes the directory's (rule A7). Until
+// then it is a legacy one: the provider that has sent an owner's email must
+// neither lock the owner out nor keep administrators from changing the account
+// (rule A8).
+func underReview(a *scim.AccountState) bool { return a.Held == scim.HeldForReview && a.HostID != "" }
+
+// known returns what the directories of a tenant know of a person whom they
+// manage, or have managed.
 func (s *Service) known(ctx context.Context, tenant string, who Person) ([]*source, error) {
 	var accounts []*scim.AccountState
 	var err error
@@ -123,6 +131,9 @@ func (s *Service) known(ctx context.Context, tenant string, who Person) ([]*sour
 	}
 	known := make([]*source, 0, len(accounts))
 	for _, a := range accounts {
+		if underReview(a) {
+			continue
+		}
 		id := a.User.Directory.Directory
 		if directories[id] == nil {
 			if directories[id], err = s.Get(ctx, a.User.Directory); errors.Is(err, scim.ErrNotFound) {
@@ -167,7 +178,7 @@ func (s *Service) knownUsers(ctx context.Context, tenant, email string) ([]*sour
 					if err != nil {
 						return nil, err
 					}
-					if k != nil {
+					if k != nil && !underReview(k.AccountState) {
 						known = append(known, k)
 					}
 				}

@@ -187,7 +187,7 @@ func (t *Task) includes(old *Task) bool {
 }
 
 // Task returns a task of the tenant. The error wraps [scim.ErrNotFound] if
-// there is none; finished ones are forgotten after [WorkerOptions].KeepTasks.
+// there is none; finished ones are forgotten after [Retention].Tasks.
 func (s *Service) Task(ctx context.Context, tenant, id string) (*Task, error) {
 	r, err := s.task(ctx, tenant, id)
 	if err != nil {
