@@ -70,8 +70,9 @@ var errShort = errors.New("something is slower or larger than promised")
 // commands are what the first argument may name instead of the comparison with the
 // peer.
 var commands = map[string]func(ctx context.Context, arguments []string, w io.Writer) error{
-	"scale": runScale,
-	"sql":   runSQL,
+	"directories": runDirectories,
+	"scale":       runScale,
+	"sql":         runSQL,
 }
 
 func main() {

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	scim "github.com/muster-id/scim"
@@ -115,19 +114,9 @@ type use struct {
 	key   scim.Key
 	token string // its id
 
-	second atomic.Int64 // of the last use that was noted, in Unix time
-
 	mu            sync.Mutex
 	last, refused TokenUse
 	waits         bool // is in uses.waiting
-}
-
-// note keeps a request with the token, one in a second: in any other, it costs
-// a comparison.
-func (u *use) note(o *Options, r *http.Request, now time.Time) {
-	if second := now.Unix(); u.second.Load() != second && u.second.Swap(second) != second {
-		u.keep(&u.last, o, r, now)
-	}
 }
 
 // refuse keeps a request that was refused because the token has ended.

@@ -2,7 +2,6 @@ package directory
 
 import (
 	"crypto/sha256"
-	"crypto/subtle"
 	"fmt"
 	"net/http"
 	"time"
@@ -29,24 +28,17 @@ func (s *Service) Authenticate(r *http.Request) (*scim.Caller, error) {
 		return nil, fmt.Errorf("%w: no bearer token was sent", scim.ErrUnauthenticated)
 	}
 	now := s.now()
-	name, wrong := tenantOf(s.o.TokenPrefix, secret)
-	if wrong != "" {
-		return nil, s.refuse(r, now, string(wrong))
-	}
-	held, err := s.cache.get(r.Context(), name, now, func() error {
-		return s.tooMany(s.throttle.read(clientAddress(&s.o, r), now))
-	})
-	if err != nil {
-		return nil, err
-	}
-	if held == nil {
-		return nil, s.refuse(r, now, "it names a tenant that has no directory")
+	if len(secret) > mostToken {
+		return nil, s.refuse(r, now, string(notOurs))
 	}
 	var buf [256]byte // a token of usual length needs no memory of its own
 	sum := digest(sha256.Sum256(append(buf[:0], secret...)))
-	c := held.tokens[sum] // what the map's timing could tell is something about a hash
-	if c == nil || subtle.ConstantTimeCompare(sum[:], c.digest[:]) != 1 {
-		return nil, s.refuse(r, now, "the tenant has no such token")
+	c := s.cache.token(sum, now)
+	if c == nil {
+		var err error
+		if c, err = s.find(r, secret, sum, now); err != nil {
+			return nil, err
+		}
 	}
 	switch {
 	case c.revoked:
@@ -65,8 +57,32 @@ func (s *Service) Authenticate(r *http.Request) (*scim.Caller, error) {
 		}
 		caller = &c.bare
 	}
-	c.use.note(&s.o, r, now)
+	c.note(&s.o, r, now)
 	return caller, nil
+}
+
+// find returns a token that is not in memory, or not lately enough, by the tenant
+// that it names.
+func (s *Service) find(r *http.Request, secret string, sum digest, now time.Time) (*credential, error) {
+	name, wrong := tenantOf(s.o.TokenPrefix, secret)
+	if wrong != "" {
+		return nil, s.refuse(r, now, string(wrong))
+	}
+	held, err := s.cache.get(r.Context(), name, now, func() error {
+		return s.tooMany(s.throttle.read(clientAddress(&s.o, r), now))
+	})
+	if err != nil {
+		return nil, err
+	}
+	if held == nil {
+		return nil, s.refuse(r, now, "it names a tenant that has no directory")
+	}
+	c := held.tokens[sum] // what the map's timing could tell is something about a hash
+	if c == nil {
+		return nil, s.refuse(r, now, "the tenant has no such token")
+	}
+	s.cache.met(name, held, sum, c)
+	return c, nil
 }
 
 // refuse returns the error for a request without valid token. Why is for the

@@ -38,18 +38,66 @@ type cache struct {
 
 	mu       sync.RWMutex
 	known    generations[*snapshot]
-	unknown  generations[struct{}] // nothing was ever configured for them
+	tokens   map[digest]*credential // those in use, of the snapshots in known.young
+	unknown  generations[struct{}]  // nothing was ever configured for them
 	readings map[string]*reading
 }
 
 func newCache(s *Service) *cache {
-	return &cache{
+	c := &cache{
 		read:     s.readTenant,
 		now:      s.now,
 		known:    newGenerations[*snapshot](generationTime, generationTenants, s.now()),
 		unknown:  newGenerations[struct{}](unknownTime, unknownTenants, s.now()),
 		readings: map[string]*reading{},
 	}
+	c.known.begin = func() { c.tokens = map[digest]*credential{} }
+	c.known.begin()
+	return c
+}
+
+// token returns a token that was met before, nil if its tenant must be asked for.
+func (c *cache) token(sum digest, now time.Time) *credential {
+	c.mu.RLock()
+	held := c.tokens[sum]
+	c.mu.RUnlock()
+	if held == nil || !fresh(held.checked.Load(), now) {
+		return nil
+	}
+	return held
+}
+
+// met keeps a token that names the tenant and is in its snapshot, so that the next
+// request with it finds it at once. Only such a token is kept: a record that came
+// to another tenant by mistake lets nobody in there.
+func (c *cache) met(name string, in *snapshot, sum digest, token *credential) {
+	c.mu.RLock()
+	known := c.tokens[sum] == token
+	c.mu.RUnlock()
+	if known {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.known.young[name] == in { // else it was dropped meanwhile
+		c.tokens[sum] = token
+	}
+}
+
+// keep replaces what is kept of a tenant.
+func (c *cache) keep(name string, s *snapshot) {
+	c.forget(name)
+	c.known.put(name, s, c.now())
+}
+
+// forget removes what is kept of a tenant.
+func (c *cache) forget(name string) {
+	if s := c.known.young[name]; s != nil {
+		for sum := range s.tokens {
+			delete(c.tokens, sum)
+		}
+	}
+	c.known.remove(name)
 }
 
 // A reading of a tenant is done once for all who wait for it.
@@ -137,10 +185,10 @@ func (c *cache) run(name string, r *reading, was *snapshot) {
 		switch {
 		case r.err != nil:
 		case r.snapshot == nil:
-			c.known.remove(name)
+			c.forget(name)
 			c.unknown.put(name, struct{}{}, c.now())
 		default:
-			c.known.put(name, r.snapshot, c.now())
+			c.keep(name, r.snapshot)
 		}
 	}()
 	tenant, ok := decodeTenant(name)
@@ -171,18 +219,18 @@ func (c *cache) drop(tenant string) {
 	name := encodeTenant(tenant)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.known.remove(name)
+	c.forget(name)
 	c.unknown.remove(name)
 	delete(c.readings, name)
 }
 
-// fresh reports whether s need not be checked. A clock that was set back makes
-// it old.
-func (s *snapshot) fresh(now time.Time) bool {
-	if s == nil {
-		return false
-	}
-	age := now.Sub(time.Unix(0, s.checked.Load()))
+// fresh reports whether s need not be checked.
+func (s *snapshot) fresh(now time.Time) bool { return s != nil && fresh(s.checked.Load(), now) }
+
+// fresh reports whether what was checked then, in Unix nanoseconds, need not be
+// again. A clock that was set back makes it old.
+func fresh(checked int64, now time.Time) bool {
+	age := now.Sub(time.Unix(0, checked))
 	return age >= 0 && age < maxAge
 }
 
@@ -194,6 +242,7 @@ type generations[T any] struct {
 	turned     time.Time // when young began
 	lifetime   time.Duration
 	most       int
+	begin      func() // called when a generation begins; may be nil
 }
 
 func newGenerations[T any](lifetime time.Duration, most int, now time.Time) generations[T] {
@@ -210,6 +259,9 @@ func (g *generations[T]) turn(now time.Time) {
 		g.young = nil // too old as well
 	}
 	g.young, g.old, g.turned = map[string]T{}, g.young, now
+	if g.begin != nil {
+		g.begin()
+	}
 }
 
 // get returns what is kept under a key, for another generation.

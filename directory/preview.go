@@ -2,6 +2,8 @@ package directory
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -12,8 +14,8 @@ import (
 // A Preview says what setting a role mapping would do (rule C5). It is what
 // [Service.SetMapping] and its task then do, as long as nothing else happens in
 // between: nobody is held up by a preview, so people come, go and change groups
-// while one is made and after it. It reads a thousand people at a time, each
-// thousand as it is at that moment. What applying finds in the directory counts.
+// while one is made and after it, and of who does meanwhile it may know one part
+// from before and another from after. What applying finds in the directory counts.
 type Preview struct {
 	// Version is that of the mapping in whose place the new one would come. Given
 	// to SetMapping, it makes sure that nobody has set another one since.
@@ -51,7 +53,7 @@ type RoleChange struct {
 	NoAccess bool
 }
 
-// previewAtOnce is how many people are looked at in one transaction.
+// previewAtOnce is how many people are read in one call of the storage.
 const previewAtOnce = 1000
 
 // PreviewMapping says what SetMapping would do with a mapping. Nothing is
@@ -67,8 +69,8 @@ func (s *Service) PreviewMapping(ctx context.Context, key scim.Key, m roles.Mapp
 	}
 	before, _ := d.Roles.(*roles.Mapper)
 	v := &preview{Preview: &Preview{}, service: s, dir: d, before: before, after: after}
+	var was roles.Mapping
 	err = s.store.Do(ctx, key.Tenant, func(ctx context.Context, tx scim.Tx) (err error) {
-		var was roles.Mapping
 		if was, v.Version, err = s.mapping(ctx, key); err != nil {
 			return err
 		}
@@ -79,13 +81,14 @@ func (s *Service) PreviewMapping(ctx context.Context, key scim.Key, m roles.Mapp
 		return nil, err
 	}
 	v.Orphans = v.plan.orphans
+	// From here on without a transaction, which would keep the tenant's writers
+	// waiting.
+	if err := errors.Join(v.readGroups(ctx, was, m), v.readUsers(ctx)); err != nil {
+		return nil, err
+	}
 	cursor := ""
 	for more := true; more; {
-		err := s.store.Do(ctx, key.Tenant, func(ctx context.Context, tx scim.Tx) (err error) {
-			cursor, more, err = v.look(ctx, tx, cursor)
-			return err
-		})
-		if err != nil {
+		if cursor, more, err = v.look(ctx, cursor); err != nil {
 			return nil, err
 		}
 	}
@@ -103,58 +106,120 @@ type preview struct {
 	before, after *roles.Mapper
 	plan          plan
 
+	groups []scim.GroupRef   // that a rule means, with their selectors, in order of id
+	in     map[string][]int  // which of them each user is in
+	users  map[string]person // by id
+
 	seats, administrators int // what the changes add to the tenant's
 }
 
+// A person is what a preview has to know of a user's document.
+type person struct {
+	name   string
+	active bool
+}
+
+// readGroups reads the groups that rules of the two mappings mean, and who is in
+// them. A person's other groups give nothing.
+func (v *preview) readGroups(ctx context.Context, mappings ...roles.Mapping) error {
+	ids := slices.Collect(maps.Keys(v.plan.groups))
+	for _, m := range mappings {
+		for _, r := range m.Rules {
+			if r.GroupID != "" {
+				ids = append(ids, r.GroupID)
+			}
+		}
+	}
+	slices.Sort(ids)
+	store, key := v.service.store, v.dir.Key()
+	v.in = map[string][]int{}
+	for _, id := range slices.Compact(ids) {
+		group, err := store.Get(ctx, groupRef(key, id), scim.GetOptions{WithoutMembers: true})
+		if errors.Is(err, scim.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		number := len(v.groups)
+		for m, err := range store.Members(ctx, groupRef(key, id)) {
+			if errors.Is(err, scim.ErrNotFound) { // deleted since
+				break
+			}
+			if err != nil {
+				return err
+			}
+			if m.Type == userType || m.Type == "" {
+				v.in[m.Value] = append(v.in[m.Value], number)
+			}
+		}
+		v.groups = append(v.groups, scim.GroupRef{ID: id, ExternalID: group.ExternalID(), DisplayName: group.Group().DisplayName()})
+	}
+	v.groups = v.plan.bindAs(v.groups, false)
+	return nil
+}
+
+// readUsers reads what is to be known of users.
+func (v *preview) readUsers(ctx context.Context) error {
+	t := v.service.types.Type(userType)
+	if t == nil {
+		return nil
+	}
+	v.users = map[string]person{}
+	q := scim.Query{Directory: v.dir.Key(), Type: t, StartIndex: 1, Count: previewAtOnce, Positioned: true}
+	for {
+		next := q
+		page, err := v.service.store.List(ctx, &next)
+		if err != nil {
+			return err
+		}
+		for _, r := range page.Resources {
+			v.users[r.ID()] = person{strings.Clone(nameOf(r)), r.User().Active()}
+		}
+		if page.Positioned {
+			q.After = page.Next
+		} else {
+			q.StartIndex += len(page.Resources)
+		}
+		if len(page.Resources) == 0 || page.Positioned && page.Next == "" || !page.Positioned && q.StartIndex > page.Total {
+			return nil
+		}
+	}
+}
+
 // look looks at the next people behind after.
-func (v *preview) look(ctx context.Context, tx scim.Tx, after string) (last string, more bool, err error) {
-	key := v.dir.Key()
-	accounts, err := tx.Accounts(ctx, key, after, previewAtOnce)
+func (v *preview) look(ctx context.Context, after string) (last string, more bool, err error) {
+	accounts, err := v.service.store.Accounts(ctx, v.dir.Key(), after, previewAtOnce)
 	if err != nil || len(accounts) == 0 {
 		return after, false, err
 	}
-	more, last = len(accounts) == previewAtOnce, accounts[len(accounts)-1].User.ID
-	accounts = slices.DeleteFunc(accounts, func(a *scim.AccountState) bool { return a.Deleted || a.Unmanaged })
-	users := make([]string, len(accounts))
-	for i, a := range accounts {
-		users[i] = a.User.ID
-	}
-	groups, err := tx.GroupsOf(ctx, key, users)
-	if err != nil {
-		return last, more, err
-	}
-	var changing []int
-	for i, a := range accounts {
+	var few [16]scim.GroupRef
+	for _, a := range accounts {
+		user, ok := v.users[a.User.ID]
+		if a.Deleted || a.Unmanaged || !ok {
+			continue
+		}
+		v.People++
+		groups := few[:0]
 		if a.Pending&scim.PendingGroups != 0 && v.off(scim.SyncGroups) {
-			groups[i] = nil // the application has heard of others (rule B10)
+			// The application has heard of others (rule B10).
 			if a.Frozen != nil {
-				groups[i] = v.plan.bindAs(a.Frozen.Groups, true)
+				groups = v.plan.bindAs(a.Frozen.Groups, true)
 			}
 		} else {
-			groups[i] = v.plan.bindAs(groups[i], false)
+			for _, number := range v.in[a.User.ID] {
+				groups = append(groups, v.groups[number])
+			}
 		}
-		if !slices.Equal(v.grants(groups[i], a), a.Grants) {
-			changing = append(changing, i)
+		grants := v.grants(groups, a)
+		if slices.Equal(grants, a.Grants) || !v.concerns(user, a) {
+			continue
 		}
-	}
-	v.People += len(accounts)
-	if len(changing) == 0 {
-		return last, more, nil
-	}
-	users = users[:0]
-	for _, i := range changing {
-		users = append(users, accounts[i].User.ID)
-	}
-	people, err := tx.UserStates(ctx, key, users)
-	if err != nil {
-		return last, more, err
-	}
-	for n, i := range changing {
-		if err := v.change(ctx, tx, people[n].User, accounts[i], groups[i]); err != nil {
-			return last, more, err
+		if err := v.change(ctx, user, a, groups, grants); err != nil {
+			return "", false, err
 		}
 	}
-	return last, more, nil
+	return accounts[len(accounts)-1].User.ID, len(accounts) == previewAtOnce, nil
 }
 
 // grants returns what the account would be granted.
@@ -189,17 +254,14 @@ func compareGrants(a, b scim.Grant) int {
 }
 
 // change notes that a person's grants would change.
-func (v *preview) change(ctx context.Context, tx scim.Tx, user *scim.Resource, a *scim.AccountState, groups []scim.GroupRef) error {
-	if user == nil || !v.concerns(user, a) {
-		return nil
-	}
+func (v *preview) change(ctx context.Context, user person, a *scim.AccountState, groups []scim.GroupRef, after []scim.Grant) error {
 	c := RoleChange{NoAccess: !a.Active}
-	member := roles.Member{User: a.User.ID, DisplayName: nameOf(user), Groups: groups, Manual: a.Grants}
+	member := roles.Member{User: a.User.ID, DisplayName: user.name, Groups: groups, Manual: a.Grants}
 	for by := range roles.Preview(v.before, v.after, slices.Values([]roles.Member{member})) {
 		c.Change = by
 	}
 	c.User, c.DisplayName = member.User, member.DisplayName
-	if after := v.grants(groups, a); c.Why == "" || !slices.Equal(c.Before, a.Grants) {
+	if c.Why == "" || !slices.Equal(c.Before, a.Grants) {
 		// The account is not what the mapping before makes of it either: a role
 		// was kept or withheld, or the application has other roles now.
 		c.Before, c.After = a.Grants, after
@@ -219,7 +281,7 @@ func (v *preview) change(ctx context.Context, tx scim.Tx, user *scim.Resource, a
 		if was == is {
 			return 0, nil
 		}
-		if elsewhere, err := v.elsewhere(ctx, tx, a, of); err != nil || elsewhere {
+		if elsewhere, err := v.elsewhere(ctx, a, of); err != nil || elsewhere {
 			return 0, err
 		}
 		if is {
@@ -248,8 +310,8 @@ func (v *preview) off(part scim.Switches) bool { return v.dir.Policy.Off&part !=
 // concerns reports whether the roles of a person are worked out: who is out
 // keeps what was left behind, and gets the roles of the day when coming back
 // (rule B3).
-func (v *preview) concerns(user *scim.Resource, a *scim.AccountState) bool {
-	if user.User().Active() {
+func (v *preview) concerns(user person, a *scim.AccountState) bool {
+	if user.active {
 		return a.Pending&scim.PendingCreate == 0 || !v.off(scim.CreateUsers)
 	}
 	return a.Active && v.off(scim.DeactivateUsers)
@@ -257,11 +319,11 @@ func (v *preview) concerns(user *scim.Resource, a *scim.AccountState) bool {
 
 // elsewhere reports whether the person has one of the roles through another
 // directory of the tenant (rule A9).
-func (v *preview) elsewhere(ctx context.Context, tx scim.Tx, a *scim.AccountState, of []string) (bool, error) {
+func (v *preview) elsewhere(ctx context.Context, a *scim.AccountState, of []string) (bool, error) {
 	if !v.dir.Shared {
 		return false, nil
 	}
-	others, err := tx.People(ctx, v.dir.Tenant, a.HostID, scim.FoldEmail(a.Email))
+	others, err := v.service.store.People(ctx, v.dir.Tenant, a.HostID, scim.FoldEmail(a.Email))
 	if err != nil {
 		return false, err
 	}

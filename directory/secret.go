@@ -26,9 +26,15 @@ const (
 	base62         = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 )
 
+// mostPrefix bounds [Options].TokenPrefix, in bytes.
+const mostPrefix = 16
+
 // mostTenant bounds the name of a tenant, in bytes: its tokens have 463
 // characters then, which fits every provider's field and every proxy's header.
 const mostTenant = 240
+
+// mostToken bounds a token, in bytes.
+const mostToken = mostPrefix + 1 + (mostTenant*8+4)/5 + 1 + secretLength + 1 + checksumLength
 
 var tenantEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 

@@ -125,9 +125,8 @@ func (o *Options) resolve() error {
 	if o.TokenPrefix == "" {
 		o.TokenPrefix = "muster"
 	}
-	const most = 16
-	if len(o.TokenPrefix) > most || strings.Trim(o.TokenPrefix, base62) != "" {
-		return fmt.Errorf("directory: Options.TokenPrefix %q is not 1 to %d letters and digits", o.TokenPrefix, most)
+	if len(o.TokenPrefix) > mostPrefix || strings.Trim(o.TokenPrefix, base62) != "" {
+		return fmt.Errorf("directory: Options.TokenPrefix %q is not 1 to %d letters and digits", o.TokenPrefix, mostPrefix)
 	}
 	if o.ClientIP == nil {
 		o.ClientIP = func(r *http.Request) string { return r.RemoteAddr }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -31,14 +32,34 @@ type served struct {
 	err error
 }
 
-// A credential is a token as requests meet it.
+// A credential is a token as requests meet it. What every request looks at comes
+// first, in one line of the processor's cache: with many thousand tokens in use,
+// reading them from memory is most of what a check takes.
 type credential struct {
-	digest       digest
-	expires      time.Time
-	revoked      bool
-	err          error       // the directory cannot be served
+	checked atomic.Int64 // the snapshot's
+	noted   atomic.Int64 // the second of the last use that was noted, in Unix time
+	expires time.Time
+	err     error // the directory cannot be served
+	revoked bool
+
 	bearer, bare scim.Caller // with the scheme before the token, and without
 	use          *use
+}
+
+// note keeps a request with the token, one in a second: in any other, it costs
+// a comparison.
+func (c *credential) note(o *Options, r *http.Request, now time.Time) {
+	if second := now.Unix(); c.noted.Load() != second && c.noted.Swap(second) != second {
+		c.use.keep(&c.use.last, o, r, now)
+	}
+}
+
+// check notes that s was the present snapshot at that time.
+func (s *snapshot) check(at time.Time) {
+	s.checked.Store(at.UnixNano())
+	for _, c := range s.tokens {
+		c.checked.Store(at.UnixNano())
+	}
 }
 
 // readings is how often a tenant is read anew because it was being changed
@@ -57,7 +78,7 @@ func (s *Service) readTenant(ctx context.Context, tenant string, was *snapshot) 
 		case tally.Revision == 0:
 			return nil, nil
 		case was != nil && was.revision == tally.Revision:
-			was.checked.Store(began.UnixNano())
+			was.check(began)
 			return was, nil
 		}
 		read := &snapshot{tenant: tenant, revision: tally.Revision}
@@ -73,7 +94,7 @@ func (s *Service) readTenant(ctx context.Context, tenant string, was *snapshot) 
 		case err != nil:
 			return nil, err
 		case after.Revision == read.revision:
-			read.checked.Store(began.UnixNano())
+			read.check(began)
 			return read, nil
 		}
 	}
@@ -173,7 +194,7 @@ func (s *Service) readTokens(ctx context.Context, read, was *snapshot) error {
 		if !ok {
 			continue
 		}
-		c := &credential{digest: sum, expires: t.Value.Expires, revoked: !t.Value.Revoked.IsZero(), err: d.err}
+		c := &credential{expires: t.Value.Expires, revoked: !t.Value.Revoked.IsZero(), err: d.err}
 		c.bearer = scim.Caller{Directory: d.Directory, Actor: t.Value.Label, Scope: t.Value.Scope}
 		c.bare = c.bearer
 		c.bare.Fired = attr.BareToken

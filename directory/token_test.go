@@ -568,50 +568,6 @@ func TestE2WhatIsReadBelongsTogether(t *testing.T) {
 	require.ErrorIs(t, err, scim.ErrUnavailable, "a mixture of two states is never served")
 }
 
-// What a request's token costs must not depend on the number of directories.
-// With "in turn" each request is of another directory, which shows what the
-// processor's caches do not hold; a provider's requests come one after the other.
-func BenchmarkAuthenticate(b *testing.B) {
-	for _, c := range []struct {
-		name        string
-		directories int
-		inTurn      bool
-	}{{"1", 1, false}, {"20000", 20_000, false}, {"20000 in turn", 20_000, true}} {
-		b.Run(c.name, func(b *testing.B) {
-			k := newConsole(b, nil)
-			const digits = "%05d" // tokens of one length, beside each other as a server's input is
-			var all strings.Builder
-			for i := range c.directories {
-				_, secret := k.create(directory.Directory{Tenant: fmt.Sprintf(digits, i), ID: "a", Policy: anyDomain()})
-				all.WriteString("Bearer " + secret)
-			}
-			headers, length := all.String(), all.Len()/c.directories
-			r := bearer(b, "")
-			authenticate := func(i int) {
-				r.Header["Authorization"][0] = headers[i*length : (i+1)*length]
-				if _, err := k.Authenticate(r); err != nil {
-					b.Fatal(err)
-				}
-			}
-			for i := range c.directories {
-				authenticate(i)
-			}
-			writes := k.store.writes.Load()
-			b.ReportAllocs()
-			i := 0
-			for b.Loop() {
-				authenticate(i)
-				if c.inTurn {
-					i = (i + 1) % c.directories
-				}
-			}
-			if k.store.writes.Load() != writes {
-				b.Fatal("a request wrote to the storage")
-			}
-		})
-	}
-}
-
 func TestE2OfTokensThatAreForgottenNothingIsKept(t *testing.T) {
 	t.Parallel()
 	k := newConsole(t, nil)
