@@ -41,10 +41,8 @@ func (s *Service) Activity(ctx context.Context, key scim.Key) (*Activity, error)
 	if err != nil {
 		return nil, err
 	}
-	for _, u := range s.uses.pending() {
-		if u.key == key {
-			u.addTo(&kept.Value)
-		}
+	for _, g := range s.uses.pending(key) {
+		g.addTo(&kept.Value, s.now())
 	}
 	return &kept.Value, nil
 }
@@ -62,21 +60,26 @@ func (s *Service) activity(ctx context.Context, key scim.Key) (row[Activity], er
 // minute; a host that stops should call it once more. After an error what was
 // not written is kept for the next call.
 func (s *Service) Flush(ctx context.Context) error {
-	byDirectory := map[scim.Key][]*use{}
-	for _, u := range s.uses.take() {
-		byDirectory[u.key] = append(byDirectory[u.key], u)
+	byDirectory := map[scim.Key]map[digest]gathered{}
+	for sum, g := range s.uses.take() {
+		if byDirectory[g.key] == nil {
+			byDirectory[g.key] = map[digest]gathered{}
+		}
+		byDirectory[g.key][sum] = g
 	}
 	var errs []error
-	for key, uses := range byDirectory {
-		if err := s.flush(ctx, key, uses); err != nil {
-			s.uses.giveBack(uses)
+	for key, taken := range byDirectory {
+		if err := s.flush(ctx, key, taken); err != nil {
+			for sum, g := range taken {
+				s.uses.add(sum, g)
+			}
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (s *Service) flush(ctx context.Context, key scim.Key, uses []*use) error {
+func (s *Service) flush(ctx context.Context, key scim.Key, taken map[digest]gathered) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -85,8 +88,8 @@ func (s *Service) flush(ctx context.Context, key scim.Key, uses []*use) error {
 		if err != nil {
 			return err
 		}
-		for _, u := range uses {
-			u.addTo(&kept.Value)
+		for _, g := range taken {
+			g.addTo(&kept.Value, s.now())
 		}
 		if len(kept.Value.Tokens) > activeTokens+pastTokens {
 			// Of tokens that are forgotten nothing is to be known.
@@ -107,111 +110,110 @@ func (s *Service) flush(ctx context.Context, key scim.Key, uses []*use) error {
 	})
 }
 
-// A use is what has gathered about one token.
+// A use notes the requests with one token. There can be several of a token: that
+// of the snapshot before is still somebody's who was let in by it.
 type use struct {
 	uses  *uses
 	sum   digest
 	key   scim.Key
 	token string // its id
+}
 
-	mu            sync.Mutex
-	last, refused TokenUse
-	waits         bool // is in uses.waiting
+// note keeps a request with the token.
+func (u *use) note(o *Options, r *http.Request, now time.Time) {
+	u.uses.add(u.sum, gathered{key: u.key, token: u.token, last: useOf(o, r, now)})
 }
 
 // refuse keeps a request that was refused because the token has ended.
-func (u *use) refuse(o *Options, r *http.Request, now time.Time) { u.keep(&u.refused, o, r, now) }
+func (u *use) refuse(o *Options, r *http.Request, now time.Time) {
+	u.uses.add(u.sum, gathered{key: u.key, token: u.token, refused: useOf(o, r, now)})
+}
 
-func (u *use) keep(to *TokenUse, o *Options, r *http.Request, now time.Time) {
+func useOf(o *Options, r *http.Request, now time.Time) TokenUse {
 	address := ""
 	if a := clientAddress(o, r); a.IsValid() {
 		address = a.String()
 	}
-	client := printable(r.Header.Get("User-Agent"))
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	*to = TokenUse{Time: now.UTC().Truncate(time.Second), Address: address, Client: client}
-	if !u.waits {
-		u.waits = true
-		u.uses.add(u)
-	}
+	return TokenUse{Time: now.UTC().Truncate(time.Second), Address: address, Client: printable(r.Header.Get("User-Agent"))}
+}
+
+// gathered is what is to be written about a token.
+type gathered struct {
+	key           scim.Key
+	token         string
+	last, refused TokenUse
 }
 
 // addTo puts what has gathered into a directory's record, unless another replica
 // knows of something later.
-func (u *use) addTo(a *Activity) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.last.Time.After(a.Tokens[u.token].Time) {
+func (g *gathered) addTo(a *Activity, now time.Time) {
+	if g.last.follows(a.Tokens[g.token], now) {
 		if a.Tokens == nil {
 			a.Tokens = map[string]TokenUse{}
 		}
-		a.Tokens[u.token] = u.last
+		a.Tokens[g.token] = g.last
 	}
-	if u.refused.Time.After(a.Refused.Time) {
-		a.Refused, a.RefusedToken = u.refused, u.token
+	if g.refused.follows(a.Refused, now) {
+		a.Refused, a.RefusedToken = g.refused, g.token
 	}
 }
 
-// uses are the uses that are to be written.
+// clocksDiffer is how far apart the clocks of replicas may be. A time that lies
+// farther ahead is of a clock that was wrong, and not waited for.
+const clocksDiffer = time.Hour
+
+// follows reports whether the use is the later one of the two.
+func (u TokenUse) follows(other TokenUse, now time.Time) bool {
+	return !u.Time.IsZero() && (u.Time.After(other.Time) || other.Time.After(now.Add(clocksDiffer)))
+}
+
+// uses are what is to be written about tokens: one entry a token, so it is
+// bounded by the tokens that there are.
 type uses struct {
 	mu      sync.Mutex
-	waiting map[digest]*use
+	waiting map[digest]gathered
 }
 
-func newUses() *uses { return &uses{waiting: map[digest]*use{}} }
+func newUses() *uses { return &uses{waiting: map[digest]gathered{}} }
 
-// of returns what gathers about a token.
+// of returns what notes the requests with a token.
 func (s *uses) of(sum digest, key scim.Key, token string) *use {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if u := s.waiting[sum]; u != nil {
-		return u
-	}
 	return &use{uses: s, sum: sum, key: key, token: token}
 }
 
-func (s *uses) add(u *use) {
+// add keeps what is later of that and what is there.
+func (s *uses) add(sum digest, g gathered) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.waiting[u.sum] = u
+	was := s.waiting[sum]
+	if was.last.Time.After(g.last.Time) {
+		g.last = was.last
+	}
+	if was.refused.Time.After(g.refused.Time) {
+		g.refused = was.refused
+	}
+	s.waiting[sum] = g
 }
 
-func (s *uses) pending() []*use {
+// pending returns what waits of a directory.
+func (s *uses) pending(key scim.Key) (list []gathered) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := make([]*use, 0, len(s.waiting))
-	for _, u := range s.waiting {
-		list = append(list, u)
-	}
-	return list
-}
-
-// take returns the uses that wait and forgets them.
-func (s *uses) take() []*use {
-	s.mu.Lock()
-	taken := s.waiting
-	s.waiting = map[digest]*use{}
-	s.mu.Unlock()
-	list := make([]*use, 0, len(taken))
-	for _, u := range taken {
-		u.mu.Lock()
-		u.waits = false // what comes from now on waits for the next time
-		u.mu.Unlock()
-		list = append(list, u)
-	}
-	return list
-}
-
-func (s *uses) giveBack(list []*use) {
-	for _, u := range list {
-		u.mu.Lock()
-		if !u.waits {
-			u.waits = true
-			s.add(u)
+	for _, g := range s.waiting {
+		if g.key == key {
+			list = append(list, g)
 		}
-		u.mu.Unlock()
 	}
+	return list
+}
+
+// take returns what waits and forgets it.
+func (s *uses) take() map[digest]gathered {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	taken := s.waiting
+	s.waiting = map[digest]gathered{}
+	return taken
 }
 
 // clientAddress returns the address that a request came from, or an invalid one.

@@ -27,6 +27,12 @@ const (
 	// The same for names of tenants that do not exist.
 	unknownTime    = maxAge / 2
 	unknownTenants = 1 << 12
+
+	// The same for names of tenants that exist, which are remembered for much
+	// longer than what was read of them: a provider comes again after an hour, or
+	// the next day.
+	namesTime = 24 * time.Hour
+	namesMost = 1 << 16
 )
 
 // A cache keeps the snapshots of tenants that were asked for lately. Tenants
@@ -40,6 +46,7 @@ type cache struct {
 	known    generations[*snapshot]
 	tokens   map[digest]*credential // those in use, of the snapshots in known.young
 	unknown  generations[struct{}]  // nothing was ever configured for them
+	names    generations[struct{}]  // something is: reading them again serves somebody
 	readings map[string]*reading
 }
 
@@ -49,6 +56,7 @@ func newCache(s *Service) *cache {
 		now:      s.now,
 		known:    newGenerations[*snapshot](generationTime, generationTenants, s.now()),
 		unknown:  newGenerations[struct{}](unknownTime, unknownTenants, s.now()),
+		names:    newGenerations[struct{}](namesTime, namesMost, s.now()),
 		readings: map[string]*reading{},
 	}
 	c.known.begin = func() { c.tokens = map[digest]*credential{} }
@@ -146,21 +154,25 @@ func (c *cache) reading(name string, now time.Time, allow func() error) (*readin
 		if r := c.readings[name]; r != nil {
 			return r, nil, nil
 		}
-		if held != nil || allowed {
+		if _, exists := c.names.get(name, now); exists || held != nil || allowed {
 			name = strings.Clone(name) // the rest of the header is not to be kept
 			r := &reading{done: make(chan struct{})}
 			c.readings[name] = r
 			go c.run(name, r, held)
 			return r, nil, nil
 		}
-		c.mu.Unlock() // it calls the host
-		err := allow()
-		c.mu.Lock()
-		if err != nil {
+		if err := c.unlocked(allow); err != nil {
 			return nil, nil, err
 		}
 		allowed = true
 	}
+}
+
+// unlocked calls what may take its time, or panic, because it is the host's.
+func (c *cache) unlocked(call func() error) error {
+	c.mu.Unlock()
+	defer c.mu.Lock()
+	return call()
 }
 
 // run reads the tenant. Its context is not the first request's: others wait for
@@ -186,9 +198,11 @@ func (c *cache) run(name string, r *reading, was *snapshot) {
 		case r.err != nil:
 		case r.snapshot == nil:
 			c.forget(name)
+			c.names.remove(name)
 			c.unknown.put(name, struct{}{}, c.now())
 		default:
 			c.keep(name, r.snapshot)
+			c.names.put(name, struct{}{}, c.now())
 		}
 	}()
 	tenant, ok := decodeTenant(name)

@@ -64,6 +64,7 @@ func TestE2APanicOfTheStorageIsAnOutage(t *testing.T) {
 		now:      time.Now,
 		known:    newGenerations[*snapshot](time.Minute, 10, time.Now()),
 		unknown:  newGenerations[struct{}](time.Minute, 10, time.Now()),
+		names:    newGenerations[struct{}](time.Minute, 10, time.Now()),
 		readings: map[string]*reading{},
 	}
 	_, err := c.get(t.Context(), encodeTenant("acme"), time.Now(), func() error { return nil })

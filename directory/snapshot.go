@@ -50,7 +50,7 @@ type credential struct {
 // a comparison.
 func (c *credential) note(o *Options, r *http.Request, now time.Time) {
 	if second := now.Unix(); c.noted.Load() != second && c.noted.Swap(second) != second {
-		c.use.keep(&c.use.last, o, r, now)
+		c.use.note(o, r, now)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 const (
 	// mostFailures is how many requests without a valid token an address may send
 	// in a window before it is told to wait. While it waits, as many tenants that
-	// are not in memory are read for it, so that a valid token is found.
+	// are not known to exist are read for it, so that a valid token is found.
 	mostFailures = 10
 	failWindow   = time.Minute
 
@@ -19,7 +19,7 @@ const (
 
 // A throttle counts the requests of an address that had no valid token (rule
 // E2). Nobody who has one meets it: it is asked when a token was not valid, and
-// before a tenant is read of which nothing is known. An IPv6 address stands for
+// before a tenant is read that was not met for a day. An IPv6 address stands for
 // the /64 that it is in, which is what one customer has.
 type throttle struct {
 	mu         sync.Mutex
