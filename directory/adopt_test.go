@@ -51,3 +51,75 @@ func TestB7CreateCountsWhoIsThereAlready(t *testing.T) {
 	assert.Equal(t, 2, tally.Directories["okta"].Active)
 	assert.Equal(t, uint64(1), tally.Revision)
 }
+
+// B7, E1: what was counted wrongly is counted again.
+func TestE1RecountMendsTheTally(t *testing.T) {
+	t.Parallel()
+	w := newWorkshop(t, nil)
+	w.apply(byName("viewer", "Admins admin"))
+	w.team("Admins", w.person("ada"))
+	w.person("bob")
+	right, err := w.store.Tally(t.Context(), "acme")
+	require.NoError(t, err)
+	require.Equal(t, 1, right.Administrators)
+	w.tally(func(t *scim.Tally) {
+		t.Administrators, t.Seats, t.Roles = 7, 7, map[string]int{"editor": 7}
+		t.Directories = map[string]scim.DirectoryTally{"idp": {Active: 7}}
+	})
+	require.NoError(t, w.Recount(t.Context(), "acme"))
+	mended, err := w.store.Tally(t.Context(), "acme")
+	require.NoError(t, err)
+	assert.Equal(t, right.Administrators, mended.Administrators)
+	assert.Equal(t, right.Seats, mended.Seats)
+	assert.Equal(t, right.Roles, mended.Roles)
+	assert.Equal(t, 2, mended.Directories["idp"].Active)
+	assert.Equal(t, 2, mended.Directories["idp"].Accounts)
+}
+
+// C9: a mapping that is saved anew is one of which invalid roles are told again;
+// one that is the same is not.
+func TestC9InvalidRolesOfAnotherMappingAreToldOfAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorkshop(t, nil)
+	w.apply(byName("viewer"))
+	w.tally(func(t *scim.Tally) {
+		t.Directories = map[string]scim.DirectoryTally{"idp": {InvalidRoles: []string{"boss"}}}
+	})
+	told := func() []string {
+		tally, err := w.store.Tally(t.Context(), "acme")
+		require.NoError(t, err)
+		return tally.Directories["idp"].InvalidRoles
+	}
+	w.apply(byName("viewer"))
+	assert.Equal(t, []string{"boss"}, told())
+	w.apply(byName("editor"))
+	assert.Empty(t, told())
+}
+
+// A9, C5: who is an administrator through another directory as well loses
+// nothing that counts.
+func TestA9PreviewLooksAtOtherDirectories(t *testing.T) {
+	t.Parallel()
+	w := newWorkshop(t, nil)
+	w.app.set(func(a *app) { a.usage = scim.Usage{} })
+	w.apply(byName("viewer", "Admins admin"))
+	ada := w.person("ada")
+	w.team("Admins", ada)
+
+	alone, err := w.PreviewMapping(t.Context(), w.key, byName("viewer"))
+	require.NoError(t, err)
+	assert.Equal(t, []string{ada}, alone.Demoted)
+	assert.True(t, alone.LastAdministrator)
+
+	other := *w
+	other.key, other.secret = w.create(directory.Directory{ID: "second", Policy: scim.Policy{Domain: scim.AnyDomain}})
+	other.apply(byName("viewer", "Chiefs admin"))
+	other.team("Chiefs", other.person("ada"))
+	shared, err := w.PreviewMapping(t.Context(), w.key, byName("viewer"))
+	require.NoError(t, err)
+	require.Len(t, shared.Changes, 1)
+	assert.Equal(t, []string{"admin"}, shared.Changes[0].Lost)
+	assert.Empty(t, shared.Demoted)
+	assert.False(t, shared.LastAdministrator)
+	assert.Equal(t, 1, shared.SeatsNeeded)
+}

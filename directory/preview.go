@@ -328,7 +328,8 @@ func (v *preview) elsewhere(ctx context.Context, a *scim.AccountState, of []stri
 		return false, err
 	}
 	return slices.ContainsFunc(others, func(o *scim.AccountState) bool {
-		return o.User.Directory != a.User.Directory && o.Active && hasAny(o.Grants, of)
+		same := a.HostID == "" || o.HostID == "" || a.HostID == o.HostID
+		return same && o.User.Directory != a.User.Directory && o.Active && !o.Unmanaged && hasAny(o.Grants, of)
 	}), nil
 }
 
