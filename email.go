@@ -8,6 +8,7 @@ import (
 	"golang.org/x/net/idna"
 
 	"github.com/muster-id/scim/attr"
+	"github.com/muster-id/scim/filter"
 )
 
 // emailOf returns a user's email (rule A2) and the attribute it comes from:
@@ -157,6 +158,31 @@ func emailSpellings(email string) []string {
 		return []string{email}
 	}
 	return []string{email, local + "@" + other}
+}
+
+// inBothSpellings returns a filter that finds who has an email in either spelling
+// of its domain. Rule A3 takes them for one, so a create is refused because of
+// the other, and what is refused as existing can be found (rule A7).
+func inBothSpellings(t *ResourceType, e filter.Expr) filter.Expr {
+	switch e := e.(type) {
+	case *filter.And:
+		return &filter.And{Left: inBothSpellings(t, e.Left), Right: inBothSpellings(t, e.Right)}
+	case *filter.Or:
+		return &filter.Or{Left: inBothSpellings(t, e.Left), Right: inBothSpellings(t, e.Right)}
+	case *filter.Not:
+		return &filter.Not{Expr: inBothSpellings(t, e.Expr)}
+	case *filter.ValuePath:
+		return &filter.ValuePath{Attr: e.Attr, Filter: inBothSpellings(t, e.Filter)}
+	case *filter.Compare:
+		if e.Op != filter.Eq || e.Value.IsNull() || e.Attr != t.emailValue && e.Attr != t.userName {
+			return e
+		}
+		if s := emailSpellings(e.Value.Text()); len(s) > 1 {
+			return &filter.Or{Left: e, Right: filter.Equal(e.Attr, s[1])}
+		}
+	case *filter.Present:
+	}
+	return e
 }
 
 // requireEmail returns a new user's email, or the refusal of one without (rule

@@ -153,6 +153,20 @@ func TestA7EveryHolderOfAnEmailIsFound(t *testing.T) {
 	r.do("POST", "/Users", first("other", "Team@acme.example")).refused(http.StatusConflict, "uniqueness", "emails.value")
 	r.post("/Users", first("q", "q@bücher.example"))
 	r.do("POST", "/Users", first("q2", "q@xn--bcher-kva.example")).refused(http.StatusConflict, "uniqueness", "emails.value")
+	for _, f := range []string{
+		`emails.value eq "q@xn--bcher-kva.example"`, `emails[type pr or value eq "Q@XN--BCHER-KVA.example"]`, `emails eq "q@bücher.example"`,
+		`id pr and (userName eq "none" or emails.value eq "q@xn--bcher-kva.example")`, `userName sw "q" and not (emails.value eq "u@xn--bcher-kva.example")`,
+	} {
+		assert.Len(t, r.find("/Users", f), 1, f)
+	}
+	r.post("/Users", first("r@bücher.example", "r@acme.example"))
+	r.do("POST", "/Users", first("R@xn--bcher-kva.example", "r2@acme.example")).refused(http.StatusConflict, "uniqueness", "userName")
+	s := r.post("/Users", first("s", "s@acme.example"))
+	r.patch("/Users/"+s, replaceOp("userName", `"r@xn--bcher-kva.example"`)).refused(http.StatusConflict, "uniqueness", "userName")
+	r.set("/Users/"+s, "userName", `"s@bücher.example"`)
+	r.set("/Users/"+s, "userName", `"s@xn--bcher-kva.example"`) // nobody is in one's own way
+	assert.Len(t, r.find("/Users", `userName eq "R@xn--bcher-kva.example"`), 1)
+	assert.NotContains(t, r.find("/Users", `not (emails.value eq "q@xn--bcher-kva.example")`), r.find("/Users", `userName eq "q"`)[0])
 }
 
 // A slip of form is no way around the check of the userName.

@@ -120,6 +120,7 @@ func (e *Engine) query(q *request, t *ResourceType, p *parameters, elsewhere fun
 		if err != nil {
 			return nil, err
 		}
+		query.Filter = inBothSpellings(t, query.Filter)
 	}
 	if p.has.sortBy {
 		if query.SortBy, err = sortAttribute(q, t, p.sortBy); err != nil {

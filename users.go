@@ -25,6 +25,9 @@ func (w *work) createUser(ctx context.Context, r *Resource) (*Resource, error) {
 	if err := w.anticipate(ctx, r, email); err != nil {
 		return nil, err
 	}
+	if err := w.uniqueUserName(ctx, r); err != nil {
+		return nil, err
+	}
 	if err := w.uniqueEmail(ctx, r, email); err != nil {
 		return nil, err
 	}
@@ -180,6 +183,25 @@ func (w *work) uniqueEmail(ctx context.Context, r *Resource, email string) error
 	return nil
 }
 
+// uniqueUserName refuses a userName that another user has with the other spelling of
+// its domain: a filter finds that one ([inBothSpellings]). What is spelled the
+// same the store refuses.
+func (w *work) uniqueUserName(ctx context.Context, r *Resource) error {
+	t := r.typ
+	spellings := emailSpellings(r.User().UserName())
+	if len(spellings) == 1 {
+		return nil
+	}
+	page, err := w.tx.List(ctx, &Query{Directory: w.Directory, Type: t, Filter: filter.Equal(t.userName, spellings[1]), StartIndex: 1, Count: 2})
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(page.Resources, func(other *Resource) bool { return other.id != r.id }) {
+		return &UniquenessError{Attribute: t.userName.Path()}
+	}
+	return nil
+}
+
 // emailFilters returns the filters that find who has an email.
 func emailFilters(r *Resource, email string) (all []*filter.Compare) {
 	t := r.typ
@@ -291,6 +313,11 @@ func (w *work) updateUser(ctx context.Context, before, next *Resource) (*Resourc
 	}
 	if err := w.recheck(email, before, next, state); err != nil {
 		return nil, err
+	}
+	if next.User().Active() && (!before.User().Active() || next.User().UserName() != before.User().UserName()) {
+		if err := w.uniqueUserName(ctx, next); err != nil {
+			return nil, err
+		}
 	}
 	if next.User().Active() && (email.changed() || !sameEmail(had, state.Email)) {
 		if err := w.uniqueEmail(ctx, next, email.is); err != nil {

@@ -316,3 +316,23 @@ func TestScenarioB12AResyncRepairsDrift(t *testing.T) {
 	require.Equal(t, want, []member{s.member(ada.email), s.member(grace.email)})
 	require.Empty(t, s.since(mark), "nothing has happened in the directory")
 }
+
+// B6: what many people gain in one request may wait for the worker; what they
+// lose never does.
+func TestScenarioB6RevocationsNeverQueue(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, func(cfg *scim.Config, _ *directory.Options) { cfg.DeferGrants = 1 })
+	entra := s.connect(directory.Directory{Provider: scim.Entra})
+	entra.rules("", "Editors editor")
+	ada, grace, alan := entra.hire("Ada"), entra.hire("Grace"), entra.hire("Alan")
+	editors := entra.group("Editors", ada, grace, alan)
+	access := func() []string { return []string{s.access(ada.email), s.access(grace.email), s.access(alan.email)} }
+	require.Equal(t, []string{"editor", "no role", "no role"}, access())
+	status, err := s.Status(t.Context(), entra.key)
+	require.NoError(t, err)
+	require.Equal(t, 2, status.Accounts.Waiting, "visible")
+	s.work()
+	require.Equal(t, []string{"editor", "editor", "editor"}, access())
+	entra.drop(editors)
+	require.Equal(t, []string{"no role", "no role", "no role"}, access())
+}
