@@ -48,6 +48,9 @@ func (w *work) guardSeats(ctx context.Context, s *subject, before []string, othe
 		if err := w.withhold(ctx, s, others); err != nil {
 			return err
 		}
+		if s.by == byHand && s.was().counts() && !s.next.counts() { // a role given by hand is no reason to lose access
+			return refuseSeat(note)
+		}
 	}
 	if c.refused(crossing) {
 		w.event(crossing)
@@ -87,7 +90,8 @@ func (w *work) withhold(ctx context.Context, s *subject, others []*AccountState)
 	}
 	next.Pending |= PendingSeat
 	left := rolesOf(next, others...)
-	hasAccess := s.was().counts() && len(left) > 0
+	// Who is not to be there any more, and is (rule B10), is not held either.
+	hasAccess := s.was().counts() && (len(left) > 0 || !s.User.User().Active())
 	if policy.Seats == HoldSeats && !hasAccess || w.cfg.Catalog.needsSeat(left) { // by hand, which is not provisioning's to take away
 		next.Pending &^= PendingSeat
 		next.Grants, next.Active, next.Held = wanted, false, HeldForSeat
