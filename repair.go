@@ -73,7 +73,7 @@ func (e *Engine) ApproveEmail(ctx context.Context, d *Directory, user string) er
 		}
 		a.Email, a.RefusedEmail, a.ApprovedEmail = now, "", ""
 		return w.freeEmail(ctx, r, now) // a leaver is renamed unchecked
-	}, nil)
+	}, func(*AccountState) error { return nil })
 }
 
 // Release gives a held account the access that it was denied. One that was held
@@ -96,7 +96,8 @@ func (e *Engine) Release(ctx context.Context, d *Directory, user string) error {
 }
 
 // SetManualRoles replaces the roles that a user was given by hand. Provisioning
-// never changes them (rule C7).
+// never changes them (rule C7). It works for a deleted user too whose access was
+// left by a switch (rule B10): what is protected can be taken away then.
 func (e *Engine) SetManualRoles(ctx context.Context, d *Directory, user string, roles ...string) error {
 	return e.changeAccount(ctx, d, user, func(_ context.Context, _ *work, _ *Resource, a *AccountState) error {
 		kept := slices.DeleteFunc(slices.Clone(a.Grants), func(g Grant) bool { return g.Source == Manual })
@@ -105,8 +106,8 @@ func (e *Engine) SetManualRoles(ctx context.Context, d *Directory, user string, 
 	}, nil)
 }
 
-// changeAccount changes an account by hand. What check says of the result, where
-// it is given, takes everything back.
+// changeAccount changes an account by hand. What check says of the result takes
+// everything back. Without check the user may be deleted, whose access lingers.
 func (e *Engine) changeAccount(ctx context.Context, d *Directory, user string, change func(context.Context, *work, *Resource, *AccountState) error,
 	check func(*AccountState) error) error {
 	if err := e.checkDirectory(d); err != nil {
@@ -121,7 +122,7 @@ func (e *Engine) changeAccount(ctx context.Context, d *Directory, user string, c
 		if err != nil {
 			return err
 		}
-		if person.User == nil || person.Account == nil {
+		if person.Account == nil || person.User == nil && (check != nil || !person.Account.lingers()) {
 			return fmt.Errorf("%w: user %s", ErrNotFound, user)
 		}
 		next := person.Account.intended()

@@ -40,7 +40,7 @@ func (w *work) guardSeats(ctx context.Context, s *subject, before []string, othe
 	switch {
 	case w.dir.Policy.Seats == OverageSeats, w.seatFound(s):
 		crossing.Note = outOf(usage.SeatLimit-free+1, usage.SeatLimit, "seats are in use")
-	case !s.was().waitsForSeat() && (s.by == byHand || s.by == byProvider && w.dir.Policy.Seats == RefuseSeats):
+	case s.User == nil, !s.was().waitsForSeat() && (s.by == byHand || s.by == byProvider && w.dir.Policy.Seats == RefuseSeats):
 		e := refuseSeat(note)
 		e.event = crossing
 		return e
