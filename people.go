@@ -50,7 +50,7 @@ func (w *work) others(ctx context.Context, a *AccountState) ([]*AccountState, er
 		return nil, err
 	}
 	key := personKey{user: a.User, hostID: a.HostID}
-	if registered(w.dir, a.Email) {
+	if registered(w.dir, a.Email) && a.provesEmail() {
 		key.email = FoldEmail(a.Email)
 	}
 	if known, ok := w.people[key]; ok {
@@ -79,8 +79,12 @@ func (w *work) others(ctx context.Context, a *AccountState) ([]*AccountState, er
 // samePerson reports whether two accounts with the same HostID or the same
 // verified email are one person's.
 func samePerson(a, b *AccountState) bool {
-	return a.HostID == "" || b.HostID == "" || a.HostID == b.HostID
+	return a.HostID == b.HostID && a.HostID != "" || (a.HostID == "" || b.HostID == "") && a.provesEmail() && b.provesEmail()
 }
+
+// provesEmail reports whether the account's email says who the person is: it does
+// not while another account of the directory has it too.
+func (a *AccountState) provesEmail() bool { return a.Held != HeldForEmail }
 
 // rolesOf returns the names of the roles that a person has by all of these
 // accounts, own may be nil: in order, each once, none without access. What was
@@ -112,9 +116,9 @@ func rolesOf(own *AccountState, others ...*AccountState) []string {
 }
 
 // contributes reports whether the person has that grant of an account while one
-// of the accounts is active.
+// of the accounts is active. One that the host was never told of gives nothing.
 func contributes(a *AccountState, g Grant) bool {
-	return a.counts() || g.Source == Manual && a.Held == "" && !a.Deleted && !a.Unmanaged
+	return a.counts() || g.Source == Manual && a.Held == "" && !a.Deleted && !a.Unmanaged && a.Pending&PendingCreate == 0
 }
 
 // arrive gives a person whom another directory of the tenant has brought already

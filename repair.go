@@ -73,7 +73,7 @@ func (e *Engine) ApproveEmail(ctx context.Context, d *Directory, user string) er
 		}
 		a.Email, a.RefusedEmail, a.ApprovedEmail = now, "", ""
 		return w.freeEmail(ctx, r, now) // a leaver is renamed unchecked
-	})
+	}, func(*AccountState) error { return nil })
 }
 
 // Release gives a held account the access that it was denied. One that was held
@@ -81,32 +81,35 @@ func (e *Engine) ApproveEmail(ctx context.Context, d *Directory, user string) er
 // A7). It is refused while another account of the directory has the same email,
 // and where the person needs a seat that is not there (rule E1).
 func (e *Engine) Release(ctx context.Context, d *Directory, user string) error {
-	var released *AccountState
-	err := e.changeAccount(ctx, d, user, func(ctx context.Context, w *work, r *Resource, a *AccountState) error {
-		released = a
+	return e.changeAccount(ctx, d, user, func(ctx context.Context, w *work, r *Resource, a *AccountState) error {
 		if a.Held == "" {
 			return nil
 		}
 		a.Held = ""
 		return w.freeEmail(ctx, r, a.Email)
+	}, func(a *AccountState) error {
+		if a.Held == HeldForSeat {
+			return refuseSeat(HeldForSeat)
+		}
+		return nil
 	})
-	if err == nil && released.Held == HeldForSeat {
-		return refuseSeat(HeldForSeat)
-	}
-	return err
 }
 
 // SetManualRoles replaces the roles that a user was given by hand. Provisioning
-// never changes them (rule C7).
+// never changes them (rule C7). It works for a deleted user too whose access was
+// left by a switch (rule B10): what is protected can be taken away then.
 func (e *Engine) SetManualRoles(ctx context.Context, d *Directory, user string, roles ...string) error {
 	return e.changeAccount(ctx, d, user, func(_ context.Context, _ *work, _ *Resource, a *AccountState) error {
 		kept := slices.DeleteFunc(slices.Clone(a.Grants), func(g Grant) bool { return g.Source == Manual })
 		a.Grants = withManual(kept, roles)
 		return nil
-	})
+	}, nil)
 }
 
-func (e *Engine) changeAccount(ctx context.Context, d *Directory, user string, change func(context.Context, *work, *Resource, *AccountState) error) error {
+// changeAccount changes an account by hand. What check says of the result takes
+// everything back. Without check the user may be deleted, whose access lingers.
+func (e *Engine) changeAccount(ctx context.Context, d *Directory, user string, change func(context.Context, *work, *Resource, *AccountState) error,
+	check func(*AccountState) error) error {
 	if err := e.checkDirectory(d); err != nil {
 		return err
 	}
@@ -119,7 +122,7 @@ func (e *Engine) changeAccount(ctx context.Context, d *Directory, user string, c
 		if err != nil {
 			return err
 		}
-		if person.User == nil || person.Account == nil {
+		if person.Account == nil || person.User == nil && (check != nil || !person.Account.lingers()) {
 			return fmt.Errorf("%w: user %s", ErrNotFound, user)
 		}
 		next := person.Account.intended()
@@ -131,7 +134,10 @@ func (e *Engine) changeAccount(ctx context.Context, d *Directory, user string, c
 			s.change = Linked
 			w.event(&Event{Type: UserLinked, Data: person.User, Roles: withManual(nil, next.Found)})
 		}
-		return w.tellOne(ctx, s)
+		if err := w.tellOne(ctx, s); err != nil || check == nil {
+			return err
+		}
+		return check(next)
 	})
 }
 

@@ -227,3 +227,109 @@ func TestB9NobodyIsServedInARetiredDirectory(t *testing.T) {
 	assert.Empty(t, g.waiting(), "there is nothing to wait for")
 	assert.Zero(t, g.counts().Seats)
 }
+
+// B7 meets B10: a protected role of who was deleted can be taken away by hand.
+func TestB7AProtectedRoleOfWhoLingersCanBeTakenAway(t *testing.T) {
+	t.Parallel()
+	g := newGuardRig(t, &scim.Usage{Administrators: 1, SeatLimit: 1, Seats: 1}, guardedBy(t, scim.Policy{}, ranked()))
+	ctx, engine := context.Background(), g.scim.Engine()
+	ada := g.post("/Users", person("ada"))
+	require.NoError(t, engine.SetManualRoles(ctx, g.dir, ada, "owner"))
+	g.off(scim.DeactivateUsers)
+	g.do(http.MethodDelete, "/Users/"+ada, "").is(http.StatusNoContent)
+	g.off(0)
+	assert.Equal(t, 1, g.reconcile(ada))
+	assert.True(t, g.account(ada).Active)
+	var refused *scim.Error
+	require.ErrorAs(t, engine.SetManualRoles(ctx, g.dir, ada, "owner", "editor"), &refused)
+	assert.Equal(t, scim.ReasonSeats, refused.Reason)
+	require.ErrorIs(t, engine.Release(ctx, g.dir, ada), scim.ErrNotFound)
+	require.NoError(t, engine.SetManualRoles(ctx, g.dir, ada))
+	assert.Equal(t, 1, g.reconcile(ada))
+	assert.False(t, g.account(ada).Active)
+	require.ErrorIs(t, engine.SetManualRoles(ctx, g.dir, ada), scim.ErrNotFound)
+	g.counts()
+}
+
+// E1: a role by hand that needs a seat costs nobody the access without one.
+func TestE1ARoleByHandIsRefusedToWhoWaitsWithAccess(t *testing.T) {
+	t.Parallel()
+	g := newGuardRig(t, &scim.Usage{SeatLimit: 1, Seats: 1}, guardedBy(t, scim.Policy{}, ranked()))
+	ctx, engine := context.Background(), g.scim.Engine()
+	ada := g.post("/Users", person("ada"))
+	g.post("/Groups", team("Engineers", ada))
+	require.Equal(t, scim.PendingSeat, g.state(ada).Pending)
+	g.forget()
+	var refused *scim.Error
+	require.ErrorAs(t, engine.SetManualRoles(ctx, g.dir, ada, "editor"), &refused)
+	assert.Equal(t, scim.ReasonSeats, refused.Reason)
+	g.toldNothing()
+	assert.Equal(t, []string{"viewer"}, g.account(ada).RoleNames())
+}
+
+// E1: what is refused has done nothing.
+func TestE1AReleaseWithoutASeatDoesNothing(t *testing.T) {
+	t.Parallel()
+	g := newGuardRig(t, &scim.Usage{SeatLimit: 1, Seats: 1}, guardedBy(t, scim.Policy{Seats: scim.HoldSeats}, everybodyEdits()))
+	ada := g.post("/Users", person("ada"))
+	g.forget()
+	before := g.state(ada)
+	require.Error(t, g.scim.Engine().Release(context.Background(), g.dir, ada))
+	g.happened()
+	assert.Equal(t, before, g.state(ada))
+}
+
+// E1 meets B10: who is out of the directory is not held, and keeps the access that
+// is left by a switch.
+func TestE1WhoLingersAndJoinsABillableGroupKeepsTheAccess(t *testing.T) {
+	t.Parallel()
+	okta, entra := newPair(t, &scim.Usage{SeatLimit: 1, Seats: 1}, scim.Policy{Seats: scim.HoldSeats})
+	ada := entra.post("/Users", person("ada")) // with access, and no role
+	entra.off(scim.DeactivateUsers)
+	entra.deactivate(ada)
+	entra.post("/Groups", team("Engineers", ada))
+	assert.Equal(t, scim.PendingSeat|scim.PendingDeactivate, entra.state(ada).Pending)
+	assert.True(t, entra.account(ada).Active)
+	assert.Zero(t, entra.reconcile(ada))
+	entra.off(0)
+	assert.Equal(t, 1, entra.reconcile(ada))
+	assert.Zero(t, entra.state(ada).Pending)
+	okta.counts()
+}
+
+// A9: who is held because the email is another person's is not that person in
+// another directory either.
+func TestA9WhoIsHeldForTheEmailGetsNoAccessByIt(t *testing.T) {
+	t.Parallel()
+	okta, entra := newPair(t, &scim.Usage{}, scim.Policy{Email: scim.KeepEmail})
+	a := okta.post("/Users", person("ada"))
+	okta.post("/Groups", team("Admins", a))
+	b := entra.post("/Users", person("ada"))
+	entra.set("/Users/"+b, "emails", `[{"value":"lovelace@acme.example","type":"work","primary":true}]`)
+	entra.set("/Users/"+b, "userName", `"lovelace"`)
+	okta.forget()
+	other := entra.post("/Users", `{"userName":"ada2","active":true,"emails":[{"value":"ada@acme.example"}]}`)
+	told := okta.told()
+	assert.Equal(t, scim.HeldForEmail, told.Held)
+	assert.False(t, told.Active)
+	assert.Empty(t, told.Roles)
+	assert.Equal(t, scim.HeldForEmail, entra.state(other).Held)
+	okta.counts()
+}
+
+// A9 meets B10: what was given by hand to an account that the application was not
+// told of is not told of another one either.
+func TestA9AnAccountThatNobodyWasToldOfGivesNoRole(t *testing.T) {
+	t.Parallel()
+	okta, entra := newPair(t, &scim.Usage{}, scim.Policy{})
+	a := okta.post("/Users", person("ada"))
+	entra.off(scim.CreateUsers)
+	b := entra.post("/Users", person("ada"))
+	require.NoError(t, entra.scim.Engine().SetManualRoles(context.Background(), entra.dir, b, "editor"))
+	assert.Equal(t, []string{"viewer"}, okta.account(a).RoleNames())
+	assert.Zero(t, okta.counts().Seats)
+	entra.off(0)
+	entra.reconcile(b)
+	assert.Equal(t, []string{"editor", "viewer"}, okta.account(a).RoleNames())
+	assert.Equal(t, 1, okta.counts().Seats)
+}

@@ -40,13 +40,16 @@ func (w *work) guardSeats(ctx context.Context, s *subject, before []string, othe
 	switch {
 	case w.dir.Policy.Seats == OverageSeats, w.seatFound(s):
 		crossing.Note = outOf(usage.SeatLimit-free+1, usage.SeatLimit, "seats are in use")
-	case !s.was().waitsForSeat() && (s.by == byHand || s.by == byProvider && w.dir.Policy.Seats == RefuseSeats):
+	case s.User == nil, !s.was().waitsForSeat() && (s.by == byHand || s.by == byProvider && w.dir.Policy.Seats == RefuseSeats):
 		e := refuseSeat(note)
 		e.event = crossing
 		return e
 	default:
 		if err := w.withhold(ctx, s, others); err != nil {
 			return err
+		}
+		if s.by == byHand && s.was().counts() && !s.next.counts() { // a role given by hand is no reason to lose access
+			return refuseSeat(note)
 		}
 	}
 	if c.refused(crossing) {
@@ -87,7 +90,8 @@ func (w *work) withhold(ctx context.Context, s *subject, others []*AccountState)
 	}
 	next.Pending |= PendingSeat
 	left := rolesOf(next, others...)
-	hasAccess := s.was().counts() && len(left) > 0
+	// Who is not to be there any more, and is (rule B10), is not held either.
+	hasAccess := s.was().counts() && (len(left) > 0 || !s.User.User().Active())
 	if policy.Seats == HoldSeats && !hasAccess || w.cfg.Catalog.needsSeat(left) { // by hand, which is not provisioning's to take away
 		next.Pending &^= PendingSeat
 		next.Grants, next.Active, next.Held = wanted, false, HeldForSeat

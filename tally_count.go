@@ -94,7 +94,7 @@ func (w *work) count(ctx context.Context, was, is *AccountState) error {
 		c.directory(is.User.Directory.Directory, func(d *DirectoryTally) { d.add(after, before) })
 	}
 	if was != nil && was.HostID == is.HostID && was.Email == is.Email && was.counts() == is.counts() &&
-		was.Held == is.Held && was.Deleted == is.Deleted && was.Unmanaged == is.Unmanaged && slices.Equal(was.Grants, is.Grants) {
+		was.Held == is.Held && was.Deleted == is.Deleted && was.Unmanaged == is.Unmanaged && (was.Pending^is.Pending)&PendingCreate == 0 && slices.Equal(was.Grants, is.Grants) {
 		return nil
 	}
 	// Who the person's other accounts are can change too: all four persons that
