@@ -282,3 +282,37 @@ func TestWhatIsRefusedInATransactionOfTheHostChangesNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, before.Revision+2, after.Revision, "of Pause and Update")
 }
+
+// Until it is asked for again a replica takes a revoked token for a valid one; in
+// the transaction of a write it is found out.
+func TestE2ARevokedTokenWritesNothingOnOtherReplicas(t *testing.T) {
+	t.Parallel()
+	k := newConsole(t, nil)
+	key, secret := k.create(directory.Directory{ID: "a", Policy: anyDomain()})
+	there := newReplica(t, k.store, k.clock, nil)
+	require.Equal(t, http.StatusOK, there.get(secret))
+	tokens, err := k.Tokens(t.Context(), key)
+	require.NoError(t, err)
+	_, _, err = k.IssueToken(t.Context(), key, directory.TokenOptions{})
+	require.NoError(t, err)
+	require.Equal(t, http.StatusCreated, there.post(secret, "ada@acme.example"), "something has changed, and not this token")
+	require.Equal(t, http.StatusOK, there.get(secret))
+	require.NoError(t, k.RevokeToken(t.Context(), key, tokens[0].ID))
+	require.Equal(t, http.StatusOK, there.get(secret), "within five seconds")
+	w := there.request(http.MethodPost, "/Bulk", "Bearer "+secret, `{"schemas":["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
+		"Operations":[{"method":"POST","path":"/Users","bulkId":"x","data":{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"eve@acme.example"}}]}`)
+	require.Contains(t, w.Body.String(), `"401"`)
+	w = k.request(http.MethodGet, "/Users", "Bearer "+secret, "")
+	require.Equal(t, http.StatusUnauthorized, w.Code)
+
+	third := newReplica(t, k.store, k.clock, nil)
+	fresh, next, err := k.IssueToken(t.Context(), key, directory.TokenOptions{})
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, third.get(fresh))
+	require.NoError(t, k.RevokeToken(t.Context(), key, next.ID))
+	require.Equal(t, http.StatusUnauthorized, third.post(fresh, "eve@acme.example"))
+	require.Equal(t, http.StatusUnauthorized, third.get(fresh), "and is known from then on")
+	accounts, err := k.store.Accounts(t.Context(), key, "", 10)
+	require.NoError(t, err)
+	require.Len(t, accounts, 1)
+}
