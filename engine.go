@@ -88,7 +88,7 @@ type request struct {
 	LogEntry
 	dir      *Directory
 	lenience attr.Lenience
-	scope    Scope        // of who sent it
+	scope    Scope // of who sent it
 	valid    func(ctx context.Context) error
 	self     bool         // about the user whose credential it is, /Me
 	own      bool         // an administrator's or the library's doing, not the provider's
