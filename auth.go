@@ -1,6 +1,7 @@
 package scim
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
@@ -44,6 +45,12 @@ type Caller struct {
 	// directory may. A user that is deactivated or not in the directory has no
 	// /Me.
 	Subject string
+
+	// Valid tells whether the credential is still accepted; nil: always. It is
+	// asked in the transaction of a write, with its context, where something was
+	// changed since Directory was read ([Directory].Revision,
+	// [Config].Directories), and its error is answered as one of Authenticate.
+	Valid func(ctx context.Context) error
 }
 
 // ErrUnauthenticated is returned by an [Authenticator] for a request without

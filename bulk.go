@@ -424,7 +424,7 @@ func (b *bulkJob) asRequest(ctx context.Context, method, path string, fn func(ct
 			ID: newRequestID(), Bulk: b.q.ID, Time: b.engine.cfg.Now(), Directory: b.q.Directory, Actor: b.q.Actor, UserAgent: b.q.UserAgent,
 			Method: method, Path: path,
 		},
-		dir: b.q.dir, lenience: b.q.lenience,
+		dir: b.q.dir, lenience: b.q.lenience, valid: b.q.valid,
 	}
 	err := survive(ctx, func(ctx context.Context) error { return fn(ctx, q) })
 	if err != nil {

@@ -88,7 +88,8 @@ type request struct {
 	LogEntry
 	dir      *Directory
 	lenience attr.Lenience
-	scope    Scope        // of who sent it
+	scope    Scope // of who sent it
+	valid    func(ctx context.Context) error
 	self     bool         // about the user whose credential it is, /Me
 	own      bool         // an administrator's or the library's doing, not the provider's
 	recorded bool         // the request log has its line, or is to have none
@@ -237,6 +238,11 @@ func (w *work) refresh(ctx context.Context) error {
 	tally, err := w.tx.Tally(ctx)
 	if err != nil || tally.Revision == w.dir.Revision {
 		return err
+	}
+	if w.valid != nil {
+		if err := w.valid(ctx); err != nil {
+			return authenticationError(err)
+		}
 	}
 	d, err := w.cfg.Directories.Current(ctx, tally, w.Directory)
 	if err != nil {

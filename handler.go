@@ -133,7 +133,7 @@ func (x *exchange) serve(ctx context.Context) error {
 		return err
 	}
 	x.q.dir, x.q.Directory, x.q.Actor, x.q.Fired = caller.Directory, caller.Directory.Key(), caller.Actor, caller.Fired
-	x.q.lenience, x.q.scope = caller.Directory.lenience(), caller.Scope
+	x.q.lenience, x.q.scope, x.q.valid = caller.Directory.lenience(), caller.Scope, caller.Valid
 	var ok bool
 	x.route, ok = e.route(x.r)
 	x.q.Path = loggable(x.route.path)

@@ -429,25 +429,21 @@ func concernsAccounts(was, next *Directory) bool {
 // [scim.ErrNotFound] if there is none; it is an [*InvalidError] if it is
 // retired, or if its policy is one that can no longer be saved.
 func (s *Service) Enable(ctx context.Context, key scim.Key) error {
-	return s.turn(ctx, key, Enabled, func(ctx context.Context, tx scim.Tx, d *Directory) error {
-		if err := s.check(d); err != nil {
-			return err
-		}
-		return s.cameOn(ctx, tx, d)
-	})
+	return s.turn(ctx, key, Enabled, s.check, s.cameOn)
 }
 
 // Pause answers every request of the directory with 403 from now on (rule B9).
 // Nobody's access changes. One that is paused stays so. The errors are those of
 // [Service.Enable].
 func (s *Service) Pause(ctx context.Context, key scim.Key) error {
-	return s.turn(ctx, key, Paused, func(ctx context.Context, tx scim.Tx, d *Directory) error {
+	allowed := func(*Directory) error { return nil }
+	return s.turn(ctx, key, Paused, allowed, func(ctx context.Context, tx scim.Tx, d *Directory) error {
 		return s.event(ctx, tx, key, scim.DirectoryDisabled, d.Name, "")
 	})
 }
 
-// turn changes the state of a directory that is not retired.
-func (s *Service) turn(ctx context.Context, key scim.Key, to State, then func(ctx context.Context, tx scim.Tx, d *Directory) error) error {
+// turn changes the state of a directory that is not retired, if that is allowed.
+func (s *Service) turn(ctx context.Context, key scim.Key, to State, allowed func(*Directory) error, then func(context.Context, scim.Tx, *Directory) error) error {
 	return s.change(ctx, key.Tenant, func(ctx context.Context, tx scim.Tx) error {
 		d, err := s.live(ctx, key)
 		switch {
@@ -455,6 +451,9 @@ func (s *Service) turn(ctx context.Context, key scim.Key, to State, then func(ct
 			return err
 		case d.State == to:
 			return errUnchanged
+		}
+		if err := allowed(d); err != nil {
+			return err
 		}
 		d.State = to
 		if err := s.putDirectory(ctx, d); err != nil {

@@ -287,7 +287,7 @@ func (s *Service) workTasks(ctx context.Context, tenant string) error {
 	began := time.Now()
 	var failed []error
 	for _, t := range tasks {
-		if !t.due(s.now()) {
+		if !t.due(s.now(), s.o.Worker.Lease) {
 			continue
 		}
 		left := turn - time.Since(began)
@@ -306,8 +306,8 @@ func (s *Service) workTasks(ctx context.Context, tenant string) error {
 }
 
 // due reports whether it is time for somebody to take the task.
-func (r *taskRecord) due(now time.Time) bool {
-	return !r.State.Over() && !r.Next.After(now) && (r.Lease.Owner == "" || !now.Before(r.Lease.Until))
+func (r *taskRecord) due(now time.Time, length time.Duration) bool {
+	return !r.State.Over() && !isAhead(r.Next, now, longestPause) && (r.Lease.Owner == "" || !isAhead(r.Lease.Until, now, length))
 }
 
 // redeliver repeats calls of Committed. Those that are less than a minute old
@@ -398,11 +398,11 @@ func (s *Service) alone(ctx context.Context, tenant string, do func(context.Cont
 // upkeep does what is to be done now and then.
 func (s *Service) upkeep(ctx context.Context, tenant string) error {
 	u, err := s.upkeepOf(ctx, tenant)
-	if err != nil || s.now().Sub(u.Ran) < s.o.Worker.Upkeep {
+	if err != nil || isAhead(u.Ran.Add(s.o.Worker.Upkeep), s.now(), s.o.Worker.Upkeep) {
 		return err
 	}
 	return s.alone(ctx, tenant, func(ctx context.Context, u *upkeep) error {
-		if s.now().Sub(u.Ran) < s.o.Worker.Upkeep {
+		if isAhead(u.Ran.Add(s.o.Worker.Upkeep), s.now(), s.o.Worker.Upkeep) {
 			return nil
 		}
 		err := errors.Join(

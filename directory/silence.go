@@ -66,17 +66,22 @@ func (s *Service) watch(ctx context.Context, tenant string, u *upkeep) error {
 			alarms[d.ID] = raised
 		}
 	}
-	u.Tokens, u.Alarms = told, alarms
-	if len(w.events) == 0 {
-		return nil
+	next := *u
+	next.Tokens, next.Alarms = told, alarms
+	if len(w.events) > 0 {
+		// Both or neither: nothing is told twice, and nothing forgotten.
+		err = s.store.Do(ctx, tenant, func(ctx context.Context, tx scim.Tx) error {
+			if err := tx.Append(ctx, w.events...); err != nil {
+				return err
+			}
+			next.version = u.version // a transaction may be repeated
+			return s.keepUpkeep(ctx, tenant, &next)
+		})
 	}
-	// Both or neither: nothing is told twice, and nothing forgotten.
-	return s.store.Do(ctx, tenant, func(ctx context.Context, tx scim.Tx) error {
-		if err := tx.Append(ctx, w.events...); err != nil {
-			return err
-		}
-		return s.keepUpkeep(ctx, tenant, u)
-	})
+	if err == nil {
+		*u = next
+	}
+	return err
 }
 
 func (w *tenantWatch) event(directory string, t scim.EventType, name, note string) {

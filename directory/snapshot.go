@@ -195,7 +195,11 @@ func (s *Service) readTokens(ctx context.Context, read, was *snapshot) error {
 			continue
 		}
 		c := &credential{expires: t.Value.Expires, revoked: !t.Value.Revoked.IsZero(), err: d.err}
-		c.bearer = scim.Caller{Directory: d.Directory, Actor: t.Value.Label, Scope: t.Value.Scope}
+		key := r.RecordKey
+		c.bearer = scim.Caller{
+			Directory: d.Directory, Actor: t.Value.Label, Scope: t.Value.Scope,
+			Valid: func(ctx context.Context) error { return s.stillActive(ctx, key) },
+		}
 		c.bare = c.bearer
 		c.bare.Fired = attr.BareToken
 		if was != nil && was.tokens[sum] != nil {
@@ -204,6 +208,22 @@ func (s *Service) readTokens(ctx context.Context, read, was *snapshot) error {
 			c.use = s.uses.of(sum, scim.Key{Tenant: read.tenant, Directory: t.Value.Directory}, t.Value.ID)
 		}
 		read.tokens[sum] = c
+	}
+	return nil
+}
+
+// stillActive tells whether a token that was accepted is one that the transaction
+// of the context accepts.
+func (s *Service) stillActive(ctx context.Context, key RecordKey) error {
+	t, err := read[tokenRecord](ctx, s, key)
+	switch {
+	case isNotFound(err):
+		return fmt.Errorf("%w: the token is no longer there", scim.ErrUnauthenticated)
+	case err != nil:
+		return err
+	case !t.Value.active(s.now()):
+		s.cache.drop(key.Tenant) // what it was accepted by is out of date
+		return fmt.Errorf("%w: token %s has ended", scim.ErrUnauthenticated, t.Value.ID)
 	}
 	return nil
 }

@@ -109,11 +109,19 @@ type lease struct {
 
 // take makes the lease the owner's; false: somebody else holds it.
 func (l *lease) take(owner string, now time.Time, length time.Duration) bool {
-	if l.Owner != "" && l.Owner != owner && now.Before(l.Until) {
+	if l.Owner != "" && l.Owner != owner && isAhead(l.Until, now, length) {
 		return false
 	}
 	*l = lease{owner, now.Add(length)}
 	return true
+}
+
+// isAhead reports whether a time is still to come that was set at most length
+// ahead. One that is much farther away was set by a clock that was wrong, and is
+// not waited for.
+func isAhead(t, now time.Time, length time.Duration) bool {
+	left := t.Sub(now)
+	return left > 0 && left <= length+clocksDiffer
 }
 
 const (

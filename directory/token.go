@@ -260,13 +260,16 @@ func (s *Service) RotateToken(ctx context.Context, key scim.Key, id string, over
 		next := tokenRecord{
 			Label: old.Value.Label, Scope: old.Value.Scope, Created: now, Expires: now.Add(old.Value.Lifetime), Lifetime: old.Value.Lifetime,
 		}
-		if end := now.Add(overlap); end.Before(old.Value.Expires) {
+		end := now.Add(overlap)
+		sooner := end.Before(old.Value.Expires)
+		if sooner {
 			old.Value.Expires = end
-			if _, err := s.put(ctx, RecordKey{key.Tenant, KindToken, old.ID}, old.Version, &old.Value); err != nil {
-				return err
-			}
 		}
-		secret, t, err = s.issue(ctx, tx, key, tokens, next)
+		// First what can be refused: a host that has begun the transaction may
+		// commit all the same.
+		if secret, t, err = s.issue(ctx, tx, key, tokens, next); err == nil && sooner {
+			_, err = s.put(ctx, RecordKey{key.Tenant, KindToken, old.ID}, old.Version, &old.Value)
+		}
 		return err
 	})
 	if err != nil {
