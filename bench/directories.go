@@ -313,7 +313,7 @@ func (s *directoryRun) apply(ctx context.Context, w io.Writer, c *controlled, st
 	firstTook := time.Since(began)
 
 	var sent *trace
-	if d != nil {
+	if d != nil && d.name == postgresqlName { // two pools over one file of SQLite would wait for each other by polling
 		again := *d
 		again.db, sent = traced(d.db, d.dsn)
 		again.db.SetMaxOpenConns(connections)
