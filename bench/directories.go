@@ -67,8 +67,8 @@ func runDirectories(ctx context.Context, arguments []string, w io.Writer) error 
 		do   func() (*database, error)
 	}{
 		{memoryName, func() (*database, error) { return nil, nil }},
-		{sqliteName, openSQLite},
 		{postgresqlName, func() (*database, error) { return openPostgreSQL(ctx, s.dsn, "max_wal_size=4GB") }},
+		{sqliteName, openSQLite},
 	} {
 		if !s.databases.MatchString(open.name) {
 			continue
@@ -313,7 +313,7 @@ func (s *directoryRun) apply(ctx context.Context, w io.Writer, c *controlled, st
 	firstTook := time.Since(began)
 
 	var sent *trace
-	if d != nil {
+	if d != nil && d.name == postgresqlName { // two pools over one file of SQLite would wait for each other by polling
 		again := *d
 		again.db, sent = traced(d.db, d.dsn)
 		again.db.SetMaxOpenConns(connections)
@@ -414,14 +414,7 @@ func (s *directoryRun) during(c *controlled, name string, fn func() error) (*pha
 	over := make(chan struct{})
 	var group sync.WaitGroup
 	for i, name := range duringCalls {
-		one, finish, err := c.request(name)
-		if err != nil {
-			return nil, err
-		}
-		group.Go(func() {
-			p.latencies[i], errs[i] = s.paced(one, over)
-			errs[i] = errors.Join(errs[i], finish())
-		})
+		group.Go(func() { p.latencies[i], errs[i] = s.paced(c, name, over) })
 	}
 	err := fn()
 	close(over)
@@ -435,60 +428,75 @@ func (s *directoryRun) during(c *controlled, name string, fn func() error) (*pha
 	return p, nil
 }
 
-// paced sends a request each time one is due. What it took counts from then: one that
-// is slow also keeps those behind it waiting.
-func (s *directoryRun) paced(one func() error, over <-chan struct{}) (latencies []time.Duration, err error) {
+// paced sends a request each time one is due, whether or not those before it have been
+// answered, as many clients would. What it took counts from then.
+func (s *directoryRun) paced(c *controlled, name string, over <-chan struct{}) (latencies []time.Duration, err error) {
 	interval := time.Second / time.Duration(s.rate)
+	var mu sync.Mutex
+	var idle []*client
+	send := func(n int) (*client, error) {
+		mu.Lock()
+		var with *client
+		if last := len(idle) - 1; last >= 0 {
+			with, idle = idle[last], idle[:last]
+		}
+		mu.Unlock()
+		if with == nil {
+			var err error
+			if with, err = c.client(); err != nil {
+				return nil, err
+			}
+		}
+		return with, c.send(with, name, n)
+	}
+	var group sync.WaitGroup
+	n := 0
 	for due := time.Now(); ; due = due.Add(interval) {
 		select {
 		case <-over:
-			return latencies, nil
+			group.Wait()
+			if name != callPatch {
+				return latencies, err
+			}
+			for k := range min(n, hotLength) { // everybody is active again
+				with, failed := send(hotLength + k)
+				idle, err = append(idle, with), errors.Join(err, failed)
+				if err != nil {
+					break
+				}
+			}
+			return latencies, err
 		case <-time.After(time.Until(due)):
 		}
-		if err := one(); err != nil {
-			return latencies, err
-		}
-		latencies = append(latencies, time.Since(due))
+		number := n
+		n++
+		group.Go(func() {
+			with, failed := send(number)
+			took := time.Since(due)
+			mu.Lock()
+			defer mu.Unlock()
+			latencies, err = append(latencies, took), errors.Join(err, failed)
+			if with != nil {
+				idle = append(idle, with)
+			}
+		})
 	}
 }
 
-// request prepares requests of one kind, each about another user. finish takes back
-// what the last one has left.
-func (c *controlled) request(name string) (one, finish func() error, err error) {
-	client, err := c.client()
-	if err != nil {
-		return nil, nil, err
-	}
-	next := 0
-	user := func() int { return int(mix(next) % uint64(c.p.n)) }
-	send := func(m message, want *expectation) error { return client.expect(&m, want) }
-	nothing := func() error { return nil }
+// send sends the request number n of one kind, each about another user. Those that
+// deactivate a thousand users are followed by those that activate them.
+func (c *controlled) send(with *client, name string, n int) error {
+	user := int(mix(n%hotLength) % uint64(c.p.n))
+	want, m := &oneUser, message{}
 	switch name {
 	case callGet:
-		return func() error {
-			next++
-			return send(client.message(http.MethodGet, c.p.userPath(user()), "", nil), &oneUser)
-		}, nothing, nil
+		m = with.message(http.MethodGet, c.p.userPath(user), "", nil)
 	case callHit:
-		return func() error {
-			next++
-			return send(client.message(http.MethodGet, "/Users", filterQuery(`userName eq "`+userName(user())+`"`), nil), &oneUser)
-		}, nothing, nil
+		m = with.message(http.MethodGet, "/Users", filterQuery(`userName eq "`+userName(user)+`"`), nil)
+	default:
+		want, m = &anySuccess, with.message(http.MethodPatch, c.p.userPath(user), "", patchActive(n/hotLength%2 == 1))
 	}
-	active := true
-	one = func() error {
-		if active {
-			next++
-		}
-		active = !active
-		return send(client.message(http.MethodPatch, c.p.userPath(user()), "", patchActive(active)), &anySuccess)
-	}
-	return one, func() error {
-		if active {
-			return nil
-		}
-		return one()
-	}, nil
+	return with.expect(&m, want)
 }
 
 // reportPhases prints what requests took.

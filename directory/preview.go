@@ -54,7 +54,7 @@ type RoleChange struct {
 }
 
 // previewAtOnce is how many people are read in one call of the storage.
-const previewAtOnce = 1000
+const previewAtOnce = 5000
 
 // PreviewMapping says what SetMapping would do with a mapping. Nothing is
 // stored. The errors are those of SetMapping, [ErrConflict] apart.
