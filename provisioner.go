@@ -61,7 +61,7 @@ type Account struct {
 	EmailVerified     bool   // its domain is verified for the tenant (rule A5)
 	Profile           Profile
 	Active            bool       // has access; a deleted, inactive or held account has not
-	Held              string     // why an active user has no access, or ""; of one that waits for a review see [HeldForReview]
+	Held              string     // why an active user has no access, or ""
 	Roles             []Grant    // what the person may do when active; with a plain Store none while inactive
 	Groups            []GroupRef // for hosts that mirror teams
 	Change            Change     // why the host is told

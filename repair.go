@@ -22,7 +22,7 @@ func (e *Engine) system(d *Directory, actor string) *request {
 // Resync tells the Provisioner about users of the directory again, with their
 // complete desired state (rule B12), as one transaction. It is safe at any time.
 // The host is told of deleted users too, that they have no access; not of those
-// that it was never told of (rule B10), that have come back as another user or
+// that it was never told of (rules A7, B10), that have come back as another user or
 // that were released (rule B9). What is switched off is told as it was last. Ids
 // that are no user's and never were are an error wrapping ErrNotFound, and nobody
 // is told.
@@ -46,7 +46,7 @@ func (e *Engine) Resync(ctx context.Context, d *Directory, users ...string) erro
 				return fmt.Errorf("%w: user %s", ErrNotFound, id)
 			default:
 				s.next = w.departure(p.Account)
-				s.silent = p.Account.Unmanaged || p.Account.givenUp()
+				s.silent = p.Account.Unmanaged || p.Account.givenUp() || p.Account.underReview()
 			}
 			subjects[i] = s
 		}

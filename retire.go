@@ -116,7 +116,7 @@ func (w *work) giveUp(s *subject, how Retirement, p UserState) {
 	case was == nil:
 		s.next, s.silent = &AccountState{User: Ref{w.Directory, "User", s.id}, Deleted: true}, true
 		return
-	case was.Pending&PendingCreate != 0: // the host knows nobody
+	case was.Pending&PendingCreate != 0, was.underReview(): // the host was told of nobody
 		s.next, s.silent = was.unborn(), true
 		return
 	case how == ReleaseAccounts, restored:

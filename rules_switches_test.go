@@ -135,7 +135,12 @@ func TestB10WhatWouldHaveBeenRefusedIsHeld(t *testing.T) {
 			r.off(0)
 			r.dir.Domains = []string{c.domain}
 			assert.Equal(t, 1, r.reconcile(id))
-			a := r.told()
+			a := r.account(id)
+			if c.held == scim.HeldForReview {
+				r.toldNothing()
+			} else {
+				a = r.told()
+			}
 			assert.False(t, a.Active)
 			assert.Equal(t, c.held, a.Held)
 			events := r.happened(scim.UserHeld)

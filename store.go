@@ -292,6 +292,9 @@ type AccountState struct {
 	Unmanaged bool
 }
 
+// underReview reports whether the account is still the application's own.
+func (a *AccountState) underReview() bool { return a != nil && a.Held == HeldForReview }
+
 // Waits reports whether the account is not what the directory says.
 func (a *AccountState) Waits() bool { return a.Held != "" || a.Pending != 0 }
 
@@ -332,8 +335,8 @@ const (
 	// HeldForReview is the default for a person whom the host knows and who
 	// must not simply be linked (rule A7). It stands until [Engine.Release],
 	// which links the account. Until then HostID names an account that is the
-	// application's own: a [Provisioner] that is told of it leaves that as it is,
-	// with its access and its roles (rule A8).
+	// application's own, of which the [Provisioner] is told nothing: its access
+	// and its roles stay as they are (rule A8).
 	HeldForReview = "the application has an account with this email that needs a review first"
 )
 

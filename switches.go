@@ -185,7 +185,7 @@ func (w *work) postpone(s *subject) {
 func (s *subject) unheard() bool {
 	was, next := s.Account, s.next
 	switch {
-	case s.silent || next.Pending&PendingCreate != 0:
+	case s.silent || next.Pending&PendingCreate != 0 || next.underReview():
 		return true
 	case was == nil:
 		return false

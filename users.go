@@ -414,9 +414,11 @@ func (w *work) deleteUser(ctx context.Context, r *Resource) error {
 				return err
 			}
 		}
-		account = w.farewell(was, &next, r)
-		if err := w.unite(ctx, account, &next); err != nil {
-			return err
+		if !was.underReview() {
+			account = w.farewell(was, &next, r)
+			if err := w.unite(ctx, account, &next); err != nil {
+				return err
+			}
 		}
 	}
 	w.wait(&next)
