@@ -409,10 +409,15 @@ func (s *seams) describe() string {
 	all := s.present().accounts
 	for _, ref := range slices.SortedFunc(maps.Keys(all), func(a, b scim.Ref) int { return cmp.Compare(a.ID, b.ID) }) {
 		a := all[ref]
-		fmt.Fprintf(&b, "%s %s: %+v", ref.Directory.Directory, ref.ID, a)
+		var frozen scim.Frozen
+		var profile scim.Profile
 		if a.Frozen != nil {
-			fmt.Fprintf(&b, " frozen %+v", *a.Frozen)
+			if frozen = *a.Frozen; frozen.Profile != nil {
+				profile = *frozen.Profile
+			}
 		}
+		a.Frozen, frozen.Profile = nil, nil // pointers say nothing
+		fmt.Fprintf(&b, "%s %s: %+v frozen %+v %+v", ref.Directory.Directory, ref.ID, a, frozen, profile)
 		b.WriteByte('\n')
 	}
 	return b.String()
