@@ -508,6 +508,7 @@ func (s *seams) happened() {
 			at = 3
 		case scim.SeatLimitReached, scim.SeatFreed, scim.TenantLastAdminProtected, scim.DirectoryAttention, scim.MappingInvalidRole:
 			at = 4
+		default:
 		}
 		if e.Request == request {
 			require.LessOrEqual(s.t, place, at, "order of events: %s", s.story())
@@ -526,6 +527,7 @@ func (s *seams) happened() {
 			}
 		case scim.UserDeleted:
 			delete(s.held, ref)
+		default:
 		}
 	}
 }
