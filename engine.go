@@ -180,6 +180,11 @@ func (e *Engine) write(ctx context.Context, q *request, retry bool, fn func(ctx 
 		}
 	}
 	err := e.commit(ctx, q, true, fn)
+	if err == nil {
+		q.recorded = true
+		e.afterCommit(ctx, q, &q.work)
+		return nil
+	}
 	var others *settleError
 	if errors.As(err, &others) && ctx.Err() == nil && !q.own {
 		// That somebody who waits cannot be told must keep nobody from leaving.

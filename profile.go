@@ -183,10 +183,10 @@ func isSecret(a *attr.Attribute) bool {
 
 // of returns the profile of a user; of the nil mapping it is the standard one.
 func (m *ProfileMap) of(r *Resource) Profile {
-	p := profileOf(r)
 	if m == nil {
-		return p
+		return profileOf(r)
 	}
+	p := profileOf(r) // on the heap, for the setters
 	doc := r.Doc()
 	for i := range m.fields {
 		f := &m.fields[i]

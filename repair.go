@@ -109,7 +109,8 @@ func (e *Engine) SetManualRoles(ctx context.Context, d *Directory, user string, 
 // changeAccount changes an account by hand. What check says of the result takes
 // everything back. Without check the user may be deleted, whose access lingers.
 func (e *Engine) changeAccount(ctx context.Context, d *Directory, user string, change func(context.Context, *work, *Resource, *AccountState) error,
-	check func(*AccountState) error) error {
+	check func(*AccountState) error,
+) error {
 	if err := e.checkDirectory(d); err != nil {
 		return err
 	}

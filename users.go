@@ -303,9 +303,11 @@ func (w *work) updateUser(ctx context.Context, before, next *Resource) (*Resourc
 	}
 	account := person.Account
 	email := emailChangeOf(w.dir, before, next)
-	state := &AccountState{User: before.Ref(), Email: email.was}
+	var state *AccountState
 	if account != nil {
 		state = account.intended()
+	} else {
+		state = &AccountState{User: before.Ref(), Email: email.was}
 	}
 	had := state.Email
 	if err := keepEmail(w.dir, email, before, next, state); err != nil {
