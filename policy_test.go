@@ -31,8 +31,10 @@ func TestPolicyByName(t *testing.T) {
 	require.NoError(t, json.Unmarshal(written, &read))
 	require.Equal(t, policy, read)
 
-	for _, wrong := range []string{`{"Email":"never"}`, `{"EmailSource":"mail"}`, `{"Domain":""}`, `{"UnknownMembers":"Drop"}`,
-		`{"Off":"create,invite"}`, `{"Lock":"none"}`, `{"Seats":"evict"}`, `{"MassChange":"ignore"}`} {
+	for _, wrong := range []string{
+		`{"Email":"never"}`, `{"EmailSource":"mail"}`, `{"Domain":""}`, `{"UnknownMembers":"Drop"}`,
+		`{"Off":"create,invite"}`, `{"Lock":"none"}`, `{"Seats":"evict"}`, `{"MassChange":"ignore"}`,
+	} {
 		require.Error(t, json.Unmarshal([]byte(wrong), &read), wrong)
 	}
 	var dialect scim.Dialect

@@ -104,7 +104,7 @@ func (w *work) reconcile(ctx context.Context, ids []string, changed map[string]b
 			continue
 		}
 		changed[s.id] = true
-		freed = freed || s.Account != nil && keepsEmail(s.Account) && !(keepsEmail(s.next) && sameEmail(s.Account.Email, s.next.Email))
+		freed = freed || s.Account != nil && keepsEmail(s.Account) && (!keepsEmail(s.next) || !sameEmail(s.Account.Email, s.next.Email))
 	}
 	return freed, nil
 }

@@ -247,7 +247,9 @@ func TestB10AnEmailThatWasTakenMeanwhileStaysWithheld(t *testing.T) {
 	t.Parallel()
 	r := newManagedRig(t, scim.NoRoles{}, acme(scim.Policy{Email: scim.AllowEmailChange}), nil)
 	ada := r.post("/Users", person("ada"))
-	address := func(to string) { r.set("/Users/"+ada, `emails[type eq "work"].value`, fmt.Sprintf(`"%s@acme.example"`, to)) }
+	address := func(to string) {
+		r.set("/Users/"+ada, `emails[type eq "work"].value`, fmt.Sprintf(`"%s@acme.example"`, to))
+	}
 	r.off(scim.UpdateAttributes)
 	address("countess")
 	r.dir.Policy.Email = scim.KeepEmail // of the two changes the one is switched off, the other one held back

@@ -119,7 +119,9 @@ func TestAStorageThatFailsLeavesNothingHalfDone(t *testing.T) {
 			_, err := s.Create(ctx, directory.Directory{Tenant: "acme", ID: "new"})
 			return err
 		},
-		"pause": func(ctx context.Context, s *directory.Service, key scim.Key, _ string) error { return s.Pause(ctx, key) },
+		"pause": func(ctx context.Context, s *directory.Service, key scim.Key, _ string) error {
+			return s.Pause(ctx, key)
+		},
 		"retire": func(ctx context.Context, s *directory.Service, key scim.Key, _ string) error {
 			_, err := s.Retire(ctx, key, scim.DeactivateAll)
 			return err

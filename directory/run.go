@@ -387,7 +387,9 @@ func (s *Service) alone(ctx context.Context, tenant string, do func(context.Cont
 		}
 		return err
 	}
-	err = do(ctx, u)
+	if err = do(ctx, u); errors.Is(err, ErrConflict) {
+		return nil // the lease has run out, if only by the clock of who took it over and does the same
+	}
 	u.Lease = lease{}
 	if kept := s.keepUpkeep(context.WithoutCancel(ctx), tenant, u); kept != nil && !errors.Is(kept, ErrConflict) {
 		err = errors.Join(err, kept)
