@@ -29,11 +29,13 @@
 // where it was made and, everywhere, for every write: the engine compares the
 // revision in the transaction of the write ([scim.DirectorySource]). For reads
 // on other replicas it holds after five seconds at the latest; a token that was
-// revoked can read for as long there.
+// revoked can read for as long there, and write nothing.
 //
 // A change that is made inside a transaction of the host's own
 // ([scim.Ledger.Do]) is part of it, and holds within five seconds of its commit
-// on every replica, this one included.
+// on every replica, this one included. Where such a change returns an error the
+// transaction is to be rolled back: what was refused ([InvalidError],
+// [ErrConflict]) has changed nothing, what failed may have begun.
 //
 // # Records instead of tables
 //

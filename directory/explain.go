@@ -202,8 +202,8 @@ func (x *explainer) find(ctx context.Context) (string, error) {
 
 // nameOf returns what people call a directory.
 func (x *explainer) nameOf(ctx context.Context, key scim.Key) string {
-	if d, err := x.s.Get(ctx, key); err == nil && d.Name != "" {
-		return d.Name
+	if d, err := x.s.Get(ctx, key); err == nil {
+		return called(d)
 	}
 	return key.Directory
 }
@@ -315,7 +315,7 @@ func (x *explainer) answerDomain() {
 		return
 	}
 	held := x.state.Account != nil && x.state.Account.Held == scim.HeldForDomain
-	registered := slices.ContainsFunc(x.rules.Domains, func(own string) bool { return scim.FoldEmail("x@"+own) == "x@"+domain })
+	registered := isRegistered(x.rules.Domains, email)
 	switch {
 	case x.rules.Policy.Domain == scim.AnyDomain && !held:
 		x.say(AskDomain, true, "Emails of any domain are accepted.")

@@ -227,10 +227,7 @@ func (s *Service) source(ctx context.Context, d *Directory, user *scim.Resource)
 
 // verdict says what one directory says of a person.
 func (s *Service) verdict(ctx context.Context, k *source) (Verdict, error) {
-	from := k.directory.Name
-	if from == "" {
-		from = k.directory.ID
-	}
+	from := called(k.directory)
 	switch {
 	case k.Unmanaged:
 		return Verdict{true, GateReleased, "the directory " + from + " was retired and this person was left to the application"}, nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	scim "github.com/muster-id/scim"
@@ -73,8 +72,7 @@ func (s *Service) waiting(ctx context.Context, d *Directory, a *scim.AccountStat
 	switch a.Held {
 	case "":
 	case scim.HeldForDomain:
-		_, domain, _ := strings.Cut(a.Email, "@")
-		say(a.Held, fmt.Sprintf("verify the domain %q for the organization, or invite the person", domain))
+		say(a.Held, fmt.Sprintf("verify the domain %q for the organization, or invite the person", domainOf(a.Email)))
 	case scim.HeldForEmail:
 		say(a.Held, "approve that person's change of email, or correct the email in the provider")
 	case scim.HeldForSeat:
@@ -125,7 +123,6 @@ func (s *Service) EmailChanges(ctx context.Context, key scim.Key, after string, 
 	if err != nil {
 		return nil, "", err
 	}
-	c := causes{dir: d}
 	limit = clampPage(limit)
 	const pages = 10
 	for range pages {
@@ -138,7 +135,7 @@ func (s *Service) EmailChanges(ctx context.Context, key scim.Key, after string, 
 			if a.RefusedEmail == "" || a.Deleted {
 				continue
 			}
-			changes = append(changes, EmailChange{a.User, a.HostID, a.Email, a.RefusedEmail, !c.registered(a.RefusedEmail)})
+			changes = append(changes, EmailChange{a.User, a.HostID, a.Email, a.RefusedEmail, !isRegistered(d.Domains, a.RefusedEmail)})
 			if len(changes) == limit {
 				return changes, after, nil
 			}

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -387,7 +386,9 @@ func (s *Service) alone(ctx context.Context, tenant string, do func(context.Cont
 		}
 		return err
 	}
-	err = do(ctx, u)
+	if err = do(ctx, u); errors.Is(err, ErrConflict) {
+		return nil // the lease has run out, if only by the clock of who took it over and does the same
+	}
 	u.Lease = lease{}
 	if kept := s.keepUpkeep(context.WithoutCancel(ctx), tenant, u); kept != nil && !errors.Is(kept, ErrConflict) {
 		err = errors.Join(err, kept)
@@ -625,7 +626,7 @@ func (c *causes) gone(a *scim.AccountState) bool {
 	}
 	switch a.Held {
 	case scim.HeldForDomain:
-		return c.dir.Policy.Domain == scim.AnyDomain || c.registered(a.Email)
+		return c.dir.Policy.Domain == scim.AnyDomain || isRegistered(c.dir.Domains, a.Email)
 	case scim.HeldForEmail:
 		return !a.Deleted // whether the other person still has it is known in the transaction only
 	}
@@ -636,11 +637,8 @@ func (c *causes) needsSeat(a *scim.AccountState) bool {
 	return a.Pending&scim.PendingSeat != 0 || a.Held == scim.HeldForSeat
 }
 
-// registered reports whether the email is in one of the tenant's domains.
-func (c *causes) registered(email string) bool {
-	_, domain, _ := strings.Cut(scim.FoldEmail(email), "@")
-	return slices.ContainsFunc(c.dir.Domains, func(own string) bool {
-		_, own, _ = strings.Cut(scim.FoldEmail("a@"+own), "@")
-		return own == domain
-	})
+// isRegistered reports whether the email is in one of the domains.
+func isRegistered(domains []string, email string) bool {
+	domain := domainOf(scim.FoldEmail(email))
+	return domain != "" && slices.ContainsFunc(domains, func(own string) bool { return domainOf(scim.FoldEmail("x@"+own)) == domain })
 }
