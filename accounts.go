@@ -79,6 +79,9 @@ func (w *work) tellSome(ctx context.Context, subjects []subject) error {
 		return err
 	}
 	clear(w.people)
+	if err := w.meetAll(ctx, subjects); err != nil {
+		return err
+	}
 	// A group can be a member of a group, and a member can be gone.
 	subjects = slices.DeleteFunc(subjects, func(s subject) bool { return s.User == nil && s.next == nil })
 	accounts := w.one.account[:]

@@ -3,6 +3,7 @@ package scim
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -49,10 +50,7 @@ func (w *work) others(ctx context.Context, a *AccountState) ([]*AccountState, er
 	if several, err := w.several(ctx); err != nil || !several {
 		return nil, err
 	}
-	key := personKey{user: a.User, hostID: a.HostID}
-	if registered(w.dir, a.Email) && a.provesEmail() {
-		key.email = FoldEmail(a.Email)
-	}
+	key := w.personKey(a)
 	if known, ok := w.people[key]; ok {
 		return known, nil
 	}
@@ -63,7 +61,11 @@ func (w *work) others(ctx context.Context, a *AccountState) ([]*AccountState, er
 	if err != nil {
 		return nil, err
 	}
-	var others []*AccountState
+	return w.meet(a, key, found), nil
+}
+
+// meet keeps which of the accounts that were found are the person's others.
+func (w *work) meet(a *AccountState, key personKey, found []*AccountState) (others []*AccountState) {
 	for _, p := range found {
 		if p.User != a.User && samePerson(a, p) && (p.Active || !p.Deleted) && !p.Unmanaged {
 			others = append(others, p)
@@ -73,7 +75,74 @@ func (w *work) others(ctx context.Context, a *AccountState) ([]*AccountState, er
 		w.people = map[personKey][]*AccountState{}
 	}
 	w.people[key] = others
-	return others, nil
+	return others
+}
+
+// A PeopleFinder is a [Tx] that finds the accounts of many people at once, as one
+// that asks a database had better. Any other one is asked about each of them.
+type PeopleFinder interface {
+	Tx
+
+	// PeopleOf returns the accounts of a tenant, in all its directories, that have
+	// one of these HostIDs or one of these folded emails ([FoldEmail]): those of
+	// deleted users too, in any order, and more than once where they have both. An
+	// empty text finds nothing.
+	PeopleOf(ctx context.Context, tenant string, hostIDs, emails []string) ([]*AccountState, error)
+}
+
+// meetAll finds the other accounts of many people in one go, where the store can.
+func (w *work) meetAll(ctx context.Context, subjects []subject) error {
+	x, ok := w.tx.(PeopleFinder)
+	if !ok || len(subjects) < 2 {
+		return nil
+	}
+	if several, err := w.several(ctx); err != nil || !several {
+		return err
+	}
+	wanted := map[personKey]*AccountState{}
+	byHostID, byEmail := map[string][]*AccountState{}, map[string][]*AccountState{}
+	for i := range subjects {
+		for _, a := range [...]*AccountState{subjects[i].Account, subjects[i].next} {
+			if a == nil {
+				continue
+			}
+			key := w.personKey(a)
+			wanted[key], byHostID[key.hostID], byEmail[key.email] = a, nil, nil
+		}
+	}
+	found, err := x.PeopleOf(ctx, w.Directory.Tenant, slices.Collect(maps.Keys(byHostID)), slices.Collect(maps.Keys(byEmail)))
+	if err != nil {
+		return err
+	}
+	for _, p := range found {
+		byHostID[p.HostID] = append(byHostID[p.HostID], p)
+		folded := FoldEmail(p.Email)
+		byEmail[folded] = append(byEmail[folded], p)
+	}
+	for key, a := range wanted {
+		var theirs []*AccountState
+		if key.hostID != "" {
+			theirs = append(theirs, byHostID[key.hostID]...)
+		}
+		if key.email != "" {
+			theirs = append(theirs, byEmail[key.email]...)
+		}
+		slices.SortFunc(theirs, func(a, b *AccountState) int {
+			return cmp.Or(cmp.Compare(a.User.Directory.Directory, b.User.Directory.Directory), cmp.Compare(a.User.ID, b.User.ID))
+		})
+		theirs = slices.CompactFunc(theirs, func(a, b *AccountState) bool { return a.User == b.User })
+		w.meet(a, key, theirs)
+	}
+	return nil
+}
+
+// personKey returns what the accounts of a's person are looked for by.
+func (w *work) personKey(a *AccountState) personKey {
+	key := personKey{user: a.User, hostID: a.HostID}
+	if registered(w.dir, a.Email) && a.provesEmail() {
+		key.email = FoldEmail(a.Email)
+	}
+	return key
 }
 
 // samePerson reports whether two accounts with the same HostID or the same

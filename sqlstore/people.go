@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	scim "github.com/muster-id/scim"
@@ -80,6 +81,44 @@ func (x *tx) People(ctx context.Context, tenant, hostID, email string) ([]*scim.
 	}
 	return v.people(ctx, tenant, hostID, email)
 }
+
+var _ scim.PeopleFinder = (*tx)(nil)
+
+// PeopleOf implements [scim.PeopleFinder].
+func (x *tx) PeopleOf(ctx context.Context, tenant string, hostIDs, emails []string) (all []*scim.AccountState, err error) {
+	v, err := x.accountsSeen(ctx, tenant)
+	if err != nil || !storable(tenant) {
+		return nil, err
+	}
+	for _, by := range []struct {
+		raw   string
+		texts []string
+	}{{peopleByHostID, hostIDs}, {peopleByEmail, emails}} {
+		var keys []string
+		for _, text := range by.texts {
+			if text != "" && storable(text) {
+				keys = append(keys, indexKey(text))
+			}
+		}
+		for some := range slices.Chunk(keys, chunk) {
+			found, err := v.accountStates(ctx, tenant, by.raw, tenant, list(some))
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, found...)
+		}
+	}
+	return all, nil
+}
+
+// In a CROSS JOIN SQLite begins with the list; in another it might read all
+// accounts.
+const (
+	peopleByHostID = `SELECT a.directory, a.user_id, ` + accountColumns + ` FROM {each $2} CROSS JOIN @accounts a
+		WHERE a.tenant = $1::text AND a.host_key = e.value`
+	peopleByEmail = `SELECT a.directory, a.user_id, ` + accountColumns + ` FROM {each $2} CROSS JOIN @accounts a
+		WHERE a.tenant = $1::text AND a.email_key = e.value`
+)
 
 // Waiting implements [scim.AccountReader].
 func (s *Store) Waiting(ctx context.Context, directory scim.Key, after string, limit int) ([]*scim.AccountState, error) {
