@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -556,9 +557,19 @@ func (h *history) checkAccounts(ctx context.Context, r scim.AccountReader, m *mo
 	host, email := h.pick("", "h1", "h2"), h.pick("", "s@x.test", "t@x.test")
 	got, err := r.People(ctx, h.tenant, host, email)
 	h.agree(err, nil)
-	h.sameAccounts("People", got, chosen(all, func(a *scim.AccountState) bool {
+	theirs := chosen(all, func(a *scim.AccountState) bool {
 		return host != "" && a.HostID == host || email != "" && scim.FoldEmail(a.Email) == email
-	}))
+	})
+	h.sameAccounts("People", got, theirs)
+	if finder, ok := r.(scim.PeopleFinder); ok {
+		got, err := finder.PeopleOf(ctx, h.tenant, []string{host, "nobody"}, []string{email, ""})
+		h.agree(err, nil)
+		slices.SortFunc(got, func(a, b *scim.AccountState) int {
+			return cmp.Or(cmp.Compare(a.User.Directory.Directory, b.User.Directory.Directory), cmp.Compare(a.User.ID, b.User.ID))
+		})
+		got = slices.CompactFunc(got, func(a, b *scim.AccountState) bool { return a.User == b.User })
+		h.sameAccounts("PeopleOf", got, theirs)
+	}
 }
 
 func (h *history) sameAccounts(what string, got, want []*scim.AccountState) {
