@@ -95,7 +95,9 @@ func newStored(ctx context.Context, d *database) (subject, *sqlstore.Store, erro
 	if err := sqlstore.Migrate(ctx, d.db, d.dialect, nil); err != nil {
 		return subject{}, nil, err
 	}
-	store, err := sqlstore.New(ctx, d.db, d.dialect, scim.CoreTypes(), nil)
+	// The floor keeps every line of the request log and every event, so the store does.
+	keepAll := &sqlstore.Options{Events: -1, Requests: -1, RequestAge: -1}
+	store, err := sqlstore.New(ctx, d.db, d.dialect, scim.CoreTypes(), keepAll)
 	if err != nil {
 		return subject{}, nil, err
 	}
