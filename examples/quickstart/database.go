@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	_ "modernc.org/sqlite"             // the driver "sqlite"
@@ -127,7 +128,20 @@ func (d *database) Close() error {
 	if store, ok := d.store.(*sqlstore.Store); ok {
 		err = store.Close()
 	}
+	d.settle()
 	return errors.Join(err, d.DB.Close())
+}
+
+// settle lets SQLite leave one file behind, without its log. A transaction whose
+// context ends is rolled back by database/sql in the background, and its
+// connection is given up; it is the last one that closes in good order that
+// takes the log away.
+func (d *database) settle() {
+	const patience, look = 5 * time.Second, time.Millisecond
+	for end := time.Now().Add(patience); d.Stats().InUse > 0 && time.Now().Before(end); {
+		time.Sleep(look)
+	}
+	_ = d.PingContext(context.Background()) // a database that is gone has nothing to take away
 }
 
 // claim makes the file of a database, for its owner alone: it will hold the names
