@@ -218,6 +218,7 @@ func TestA7AHeldPersonWhoIsDeletedAndComesBackIsHeld(t *testing.T) {
 	id := r.post("/Users", person("ada"))
 	for _, again := range []string{person("ada"), `{"userName":"ada@acme.example","active":true}`} { // by externalId, by email
 		r.do("DELETE", "/Users/"+id, "").is(http.StatusNoContent)
+		require.NoError(t, r.scim.Engine().Resync(context.Background(), r.dir, id))
 		r.toldNothing()
 		r.forget()
 		id = r.post("/Users", again)

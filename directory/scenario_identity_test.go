@@ -168,6 +168,32 @@ func TestScenarioA7WhoIsProtectedWaitsForAReview(t *testing.T) {
 	require.True(t, s.member(ada.email).managed)
 }
 
+// A8: whatever the provider does to a person under review, and whatever becomes of
+// the directory, the application's own account stays as it is.
+func TestScenarioA7NothingReachesWhoIsUnderReview(t *testing.T) {
+	t.Parallel()
+	for _, how := range []scim.Retirement{scim.ReleaseAccounts, scim.DeactivateAll, scim.RestoreAccounts} {
+		t.Run(how.String(), func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			ada, bob := *s.app.legacy("ada@acme.example", "owner"), *s.app.legacy("bob@acme.example", "owner")
+			entra := s.connect(directory.Directory{Provider: scim.Entra})
+			entra.rules("viewer")
+			entra.remove(entra.hire("Ada"))
+			entra.hire("Bob")
+			_, err := s.Resync(t.Context(), entra.key)
+			require.NoError(t, err)
+			_, err = s.Retire(t.Context(), entra.key, how)
+			require.NoError(t, err)
+			s.work()
+			for _, before := range []member{ada, bob} {
+				require.Equal(t, before, s.member(before.email))
+				require.Empty(t, s.signIn(before.email), before.email)
+			}
+		})
+	}
+}
+
 func TestScenarioA8LegacyMembersAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)

@@ -76,12 +76,9 @@ func (p *product) Provision(_ context.Context, a *scim.Account) (string, error) 
 	p.told = append(p.told, string(a.Change)+" "+a.Email)
 	id := cmp.Or(a.HostID, "made-for-"+a.Directory+"-"+cmp.Or(a.ExternalID, a.ID))
 	m := p.members[id]
-	switch {
-	case m == nil:
+	if m == nil {
 		m = &member{id: id}
 		p.members[id] = m
-	case !m.managed && a.Held == scim.HeldForReview:
-		return id, nil // it is not the directory's yet
 	}
 	m.email, m.name, m.profile, m.active, m.held = a.Email, a.Profile.Name, a.Profile, a.Active, a.Held
 	m.roles, m.managed = a.RoleNames(), a.Change != scim.Released
